@@ -1,0 +1,1 @@
+"""The `recon` command: parse, call a job, print, exit."""

@@ -1,0 +1,1 @@
+"""Data quality: Great Expectations as rule language, judge and report."""

@@ -1,0 +1,1 @@
+"""All Beam, and all input and output at scale."""

@@ -1,0 +1,98 @@
+"""Running a Beam pipeline: the same code in process, on Dataflow or on Flink."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from typing import TextIO
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+
+from reconcilers import errors
+
+#: In process and named explicitly: DirectRunner would first try to download another runner.
+#: A thread a core; the work inside is DuckDB, Arrow and files, which do not hold the interpreter.
+LOCAL = (
+    "--runner=FnApiRunner",
+    "--direct_running_mode=multi_threading",
+    f"--direct_num_workers={max(1, len(os.sched_getaffinity(0)))}",
+)
+
+_EXPECTED = re.compile(r"reconcilers\.errors\.(\w+): (.*?)(?: \[while running [^\n]*\])?$", re.MULTILINE)
+
+
+@contextmanager
+def pipeline(args: tuple[str, ...] = ()) -> Iterator[beam.Pipeline]:
+    """A pipeline that runs when the block ends; `args` are Beam's own options.
+
+    Raises:
+        ReconError: a step met an expected error; it arrives as itself, not as a wall of text.
+    """
+    options = PipelineOptions(list(args or LOCAL))
+    options.view_as(SetupOptions).save_main_session = False
+    built = beam.Pipeline(options=options)
+    yield built
+    with _quiet_workers():
+        try:
+            built.run().wait_until_finish()
+        except Exception as error:
+            kind = type(error)
+            expected = expected_error(f"{kind.__module__}.{kind.__qualname__}: {error}")
+            if expected is None:
+                raise
+            raise expected from None
+
+
+def expected_error(text: str) -> errors.ReconError | None:
+    """The expected error that a worker's traceback ends with, as the object that it was."""
+    found = _EXPECTED.findall(text)
+    if not found:
+        return None
+    name, message = found[-1]
+    kind = getattr(errors, name, None)
+    return kind(message) if isinstance(kind, type) and issubclass(kind, errors.ReconError) else None
+
+
+@contextmanager
+def _quiet_workers() -> Iterator[None]:
+    """Workers log and print the traceback of every error; it is told once, by the caller."""
+    loggers = [logging.getLogger(f"apache_beam.runners.{name}") for name in ("common", "worker")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        with redirect_stderr(_WithoutTracebacks(sys.stderr)):
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+class _WithoutTracebacks(io.TextIOBase):
+    """A text stream that passes everything on but printed tracebacks and their line ends."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._dropped = False
+
+    def write(self, text: str) -> int:
+        """Pass `text` on, unless it is a traceback."""
+        drop = text.startswith("Traceback (most recent call last)") or (self._dropped and text == "\n")
+        self._dropped = drop
+        if not drop:
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream behind."""
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        """Whether the stream behind is a terminal."""
+        return self._stream.isatty()

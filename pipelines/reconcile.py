@@ -1,0 +1,162 @@
+"""The reconcile pipeline: one task a bucket, read, reconciled and written on its own.
+
+Snapshots are bucketed alike, so nothing is shuffled: a task reads its row groups of every snapshot
+involved, calls the kernel, and writes one part of each output. A task can be repeated without any
+effect on the others; the part of `tally/` is written last and says that the task is done.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import filesystem
+from pipelines.execution import pipeline
+from pipelines.snapshots import Snapshot
+from reconcilers.buckets import bucket_of
+from reconcilers.pairs import Pair
+from reconcilers.schemas import (
+    breaks_schema,
+    closed_schema,
+    corrections_schema,
+    events_schema,
+    in_flight_schema,
+    levels_schema,
+    tally_schema,
+)
+from reconcilers.stock import Inputs, Reconciled, reconcile_bucket
+
+SCHEMAS = {
+    "levels": levels_schema,
+    "breaks": breaks_schema,
+    "closed": closed_schema,
+    "in_flight": in_flight_schema,
+    "corrections": corrections_schema,
+    "tally": tally_schema,
+}
+OUTPUTS = tuple(SCHEMAS)
+
+_STOCK = ["sku", "location", "quantity", "as_of", "as_of_hi", "price"]
+_EVENTS = [name for name in events_schema().names if not name.startswith("source_")]
+
+
+@dataclass(frozen=True)
+class PairTask:
+    """A pair with the snapshots that it is reconciled from.
+
+    `previous` is the directory of the run before, whose breaks give this run's their age.
+    """
+
+    pair: Pair
+    stock_a: Snapshot
+    stock_b: Snapshot
+    events_a: tuple[Snapshot, ...] = ()
+    events_b: tuple[Snapshot, ...] = ()
+    previous: str | None = None
+
+    @property
+    def buckets(self) -> int:
+        """How many tasks: a bucket of the coarser snapshot is a union of the finer one's."""
+        return min(self.stock_a.manifest.buckets, self.stock_b.manifest.buckets)
+
+
+def reconcile_snapshots(
+    tasks: Iterable[PairTask], run: str, destination: str, beam_args: tuple[str, ...] = ()
+) -> pa.Table:
+    """Reconcile pairs from their snapshots and write every output below `destination`.
+
+    Returns:
+        The tallies of all buckets, with a column `pair`.
+
+    Raises:
+        Unreachable: a snapshot cannot be read, or an output cannot be written.
+    """
+    tasks = list(tasks)
+    for output in OUTPUTS:
+        filesystem.makedirs(filesystem.join(destination, output))
+    work = [(task, bucket) for task in tasks for bucket in range(task.buckets)]
+    with pipeline(beam_args) as built:
+        _ = (
+            built
+            | "Buckets" >> beam.Create(work)
+            | "Spread" >> beam.Reshuffle()
+            | "ReconcileBucket" >> beam.Map(lambda w: reconcile_part(w[0], w[1], run, destination))
+        )
+    return read_tallies(destination)
+
+
+def reconcile_part(task: PairTask, bucket: int, run: str, destination: str) -> None:
+    """Read one bucket of a pair, reconcile it, and write its part of each output."""
+    of = task.buckets
+    inputs = Inputs(
+        stock_a=task.stock_a.read_bucket(bucket, of, _STOCK),
+        stock_b=task.stock_b.read_bucket(bucket, of, _STOCK),
+        events_a=_events(task.events_a, bucket, of, task.pair),
+        events_b=_events(task.events_b, bucket, of, task.pair),
+    )
+    result = reconcile_bucket(inputs, task.pair, run, _previous(task, bucket, of))
+    write_part(result, task.pair, destination, part_name(task.pair.name, bucket, of))
+
+
+def part_name(pair: str, bucket: int, of: int) -> str:
+    """The file of one bucket of a pair, the same in every output."""
+    return f"{pair}.part-{bucket:05d}-of-{of:05d}.parquet"
+
+
+def write_part(result: Reconciled, pair: Pair, destination: str, name: str) -> None:
+    """Write the outputs of one bucket, the tally last."""
+    for output in OUTPUTS:
+        table: pa.Table = getattr(result, output)
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd", compression_level=1)
+        filesystem.write_atomic(filesystem.join(destination, output, name), buffer.getbuffer())
+
+
+def read_output(
+    destination: str, output: str, pair: str | None = None, columns: list[str] | None = None
+) -> pa.Table:
+    """All parts of one output of a run, of all pairs or of one; empty where there is none."""
+    files = filesystem.list_files(filesystem.join(destination, output))
+    prefix = "" if pair is None else f"{pair}.part-"
+    parts = sorted(f for f in files if f.endswith(".parquet") and f.rsplit("/", 1)[-1].startswith(prefix))
+    if not parts:
+        return SCHEMAS[output]().empty_table().select(columns or SCHEMAS[output]().names)
+    return pa.concat_tables([_read(path, columns) for path in parts])
+
+
+def read_tallies(destination: str) -> pa.Table:
+    """The counts of every finished bucket of a run."""
+    return read_output(destination, "tally")
+
+
+def _events(snapshots: tuple[Snapshot, ...], bucket: int, of: int, pair: Pair) -> pa.Table:
+    tables = [snapshot.read_bucket(bucket, of, _EVENTS) for snapshot in snapshots]
+    return pa.concat_tables(tables) if tables else events_schema(pair.scale).empty_table()
+
+
+def _previous(task: PairTask, bucket: int, of: int) -> pa.Table | None:
+    """The breaks of the run before that live in this bucket, open and closed."""
+    if task.previous is None:
+        return None
+    names = closed_schema().names
+    parts = []
+    for output in ("breaks", "closed"):
+        directory = filesystem.join(task.previous, output)
+        same = filesystem.join(directory, part_name(task.pair.name, bucket, of))
+        if filesystem.exists(same):
+            parts.append(_read(same, names))
+        else:
+            table = read_output(task.previous, output, task.pair.name, names)
+            inside = bucket_of(table.column("sku"), of) == bucket if len(table) else []
+            parts.append(table.filter(pa.array(inside, pa.bool_())))
+    return pa.concat_tables(parts)
+
+
+def _read(path: str, columns: list[str] | None) -> pa.Table:
+    with filesystem.open_read(path) as file:
+        return pq.read_table(file, columns=columns)

@@ -1,0 +1,113 @@
+-- The keys that are not MATCHED, with identity, age, severity and probable causes.
+-- In: levels (the rows of level.sql), line, document, previous (break_id, first_seen_run,
+--     runs_seen, status: the breaks and the closed breaks of the run before).
+create or replace temp table identified as
+select *, md5(concat_ws(chr(31), pair, sku, location, getvariable('basis_pair'))) as break_id
+from levels
+where class <> 'MATCHED';
+
+create or replace temp table cause as
+with candidate as (
+    -- documents that nobody expects, or that only one side counts
+    select sku, location, 1 as place, 'DUPLICATE_BACKEND_ORDER' as reason, duplicated as quantity, ref as evidence
+    from line where duplicated <> 0 and not cut_off
+    union all
+    select sku, location, 2, if(overposted < 0, 'TRANSFER_SHORT', 'TRANSFER_OVER'), misposted, ref
+    from line where misposted <> 0
+    union all
+    select sku, location, 3, reason, quantity, ref from document where class in ('LATE', 'CONFLICT')
+    union all
+    -- a line without its beginning does not count; it may be the missing document
+    select sku, location, 4, 'ORDER_NOT_IMPORTED', counted_a - counted_b, ref || ' (its placing is not in the feed)'
+    from line where cut_off and counted_a <> counted_b
+    union all
+    -- the target shows exactly the authority's number: somebody pushed it without the open orders
+    select sku, location, 5, 'PUBLISH_OVERWRITE', unexplained, 'target equals authority, open orders left out'
+    from identified where class = 'BREAK' and quantity_a = quantity_b and expected_diff < 0
+)
+select
+    sku, location,
+    to_json(list({'reason': reason, 'quantity': quantity::quantity::varchar, 'evidence': evidence}
+        order by place, abs(quantity) desc, evidence)[:10])::varchar as causes
+from candidate
+group by sku, location;
+
+create or replace temp table break as
+with aged as (
+    select
+        i.*,
+        p.break_id is not null
+            and (p.status = 'TRANSIENT') = (class = 'IN_FLIGHT')
+            and p.status <> 'CLOSED' as goes_on,
+        if(goes_on, p.first_seen_run, getvariable('run')) as first_seen_run,
+        if(goes_on, p.runs_seen, 0) + 1 as runs_seen,
+        case
+            when class = 'IN_FLIGHT' then 'TRANSIENT'
+            when p.status = 'CLOSED' then 'REOPENED'
+            when goes_on then p.status
+            else 'OPEN'
+        end as status,
+        class in ('BREAK', 'CONFLICT', 'LATE') as is_fault,
+        getvariable('a_sellable') and quantity_a > 0 and publish <= 0 as oversells
+    from identified i
+    left join previous p using (break_id)
+)
+select
+    a.*,
+    getvariable('run') as last_seen_run,
+    case
+        when is_fault and oversells then 'critical'
+        when class in ('BREAK', 'CONFLICT') and quantity_a > coalesce(publish, quantity_a) then 'high'
+        when is_fault then 'medium'
+        else 'low'
+    end as severity,
+    coalesce(c.causes, '[]') as causes,
+    (price * abs(if(coalesce(unexplained, 0) <> 0, unexplained, coalesce(expected_diff, raw_diff))))::quantity as value
+from aged a
+left join cause c using (sku, location);
+
+-- Breaks of the run before that are gone: remembered, so that they can be reopened.
+create or replace temp table closed as
+select
+    p.break_id, p.pair, p.sku, p.location, p.first_seen_run, p.last_seen_run, p.runs_seen,
+    'CLOSED' as status
+from previous p
+left join break b using (break_id)
+where p.status <> 'TRANSIENT' and (b.break_id is null or b.status = 'TRANSIENT');
+
+-- What the target should be told: only faults, only after the debounce, and at once where the
+-- target sells what is not there (DOMAIN 2.3).
+create or replace temp table correction as
+select
+    md5(concat_ws(chr(31), break_id, getvariable('run'))) as correction_id,
+    pair, getvariable('target') as target, sku, location, getvariable('basis') as basis,
+    'set' as mode, publish as value, quantity_a as change_from, (publish - quantity_a)::quantity as delta,
+    reason,
+    sha256(concat_ws(chr(31), correction_id, getvariable('target'), '1')) as idempotency_key,
+    'PROPOSED' as status
+from break
+where is_fault and publish <> quantity_a
+    and (runs_seen >= getvariable('debounce') or (oversells and unexplained > 0));
+
+-- Counts that close: keys = Σ over classes and reasons.
+create or replace temp table tally as
+select
+    l.pair, l.class, coalesce(l.reason, '') as reason,
+    count(*) as keys,
+    coalesce(sum(l.amount), 0)::decimal(38, 4) as units,
+    coalesce(sum(l.amount * l.price), 0)::decimal(38, 4) as value,
+    coalesce(sum(l.quantity_a), 0)::decimal(38, 4) as units_a,
+    coalesce(sum(l.quantity_b), 0)::decimal(38, 4) as units_b,
+    count(l.price) as priced,
+    sum(l.cut_off)::bigint as cut_off
+from (
+    select
+        *,
+        abs(case
+            when class in ('BREAK', 'AMBIGUOUS', 'EVENTS_INCOMPLETE') then unexplained
+            when class in ('MISSING_IN_A', 'MISSING_IN_B') then coalesce(quantity_a, quantity_b)
+            else raw_diff
+        end) as amount
+    from levels
+) l
+group by all;

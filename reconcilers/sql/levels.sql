@@ -1,0 +1,127 @@
+-- Every key of the pair: both numbers, the formula's terms, the verdict, and what to publish.
+-- In: stock_a, stock_b (sku, location, quantity, as_of, price), line, document.
+create or replace temp table key_document as
+select
+    sku, location,
+    bool_or(class = 'CONFLICT') as has_conflict,
+    bool_or(class = 'LATE') as has_late,
+    -- the document that decides the verdict: the worst class, then the largest, then the oldest
+    arg_max(
+        reason,
+        (case class when 'CONFLICT' then 2 when 'LATE' then 1 else 0 end, abs(quantity), -epoch_us(posted_at), reason)
+    ) as reason
+from document
+group by sku, location;
+
+create or replace temp table key_line as
+select
+    sku, location,
+    sum(if(cut_off, 0, counted_a - counted_b))::quantity as counted_diff,
+    sum(if(cut_off, 0, now_a - now_b))::quantity as expected_now,
+    sum(if(cut_off, 0, doubt_lo))::quantity as doubt_lo,
+    sum(if(cut_off, 0, doubt_hi))::quantity as doubt_hi,
+    sum(if(cut_off, 0, duplicated))::quantity as duplicated,
+    sum(if(cut_off, 0, misposted))::quantity as misposted,
+    sum(overposted)::quantity as overposted,
+    count(*) filter (cut_off) as cut_off,
+    sum(since_b)::quantity as since_b,
+    -- what the authority's number still contains but nobody may be promised (DOMAIN 2.4)
+    sum(case family
+        when 'order' then
+            if(cut_off, 0, greatest(0, greatest(greatest(placed_a, placed_b) - greatest(cancelled_a, cancelled_b), shipped_a)
+                + now_b))
+        when 'return' then if(getvariable('returns_sellable'), 0, greatest(0, received_b - restocked - scrapped))
+        when 'hold' then greatest(0, now_b - now_a)
+        when 'XFER_IN' then greatest(0, now_b - now_a)
+        when 'RECEIPT' then 0
+        when 'POS_RETURN' then 0
+        when 'PUBLISH' then 0
+        else greatest(0, least(now_b, 0) - least(now_a, 0))
+    end)::quantity as withheld
+from line
+group by sku, location;
+
+create or replace temp view key as
+select
+    sku, location,
+    coalesce(a.quantity, getvariable('absent_a')) as quantity_a,
+    coalesce(a.as_of, getvariable('as_of_a')) as as_of_a,
+    coalesce(b.quantity, getvariable('absent_b')) as quantity_b,
+    coalesce(b.as_of, getvariable('as_of_b')) as as_of_b,
+    coalesce(a.price, b.price) as price,
+    (quantity_b + coalesce(l.counted_diff, 0))::quantity as predicted,
+    -- a number that never shows less than zero, or whole units only, is expected to look like it
+    case
+        when getvariable('a_clamps') and predicted < 0 then 0
+        when getvariable('a_whole_units') then floor(predicted)
+        else predicted
+    end::quantity as predicted_a,
+    (predicted_a - quantity_b)::quantity as expected_diff,
+    (quantity_a - predicted_a)::quantity as unexplained,
+    (unexplained + coalesce(l.doubt_lo, 0))::quantity as unexplained_lo,
+    (unexplained + coalesce(l.doubt_hi, 0))::quantity as unexplained_hi,
+    -- tolerance never crosses zero: one side would sell what the other does not have
+    case
+        when unexplained = 0 or (quantity_a > 0) <> (predicted_a > 0) then 0
+        else greatest(
+            getvariable('tolerance_absolute'),
+            getvariable('tolerance_relative') * greatest(abs(quantity_a), abs(quantity_b))
+        )
+    end::quantity as tolerance,
+    (quantity_b + coalesce(l.since_b, 0))::quantity as authority_now,
+    (authority_now - coalesce(l.withheld, 0))::quantity as promisable,
+    (authority_now + coalesce(l.expected_now, 0))::quantity as predicted_now,
+    l.duplicated,
+    l.misposted,
+    l.overposted,
+    coalesce(l.cut_off, 0) as cut_off,
+    d.reason is not null as has_document,
+    coalesce(d.has_conflict, false) as has_conflict,
+    coalesce(d.has_late, false) as has_late,
+    d.reason as document_reason
+from stock_a a
+full join stock_b b using (sku, location)
+full join key_line l using (sku, location)
+left join key_document d using (sku, location);
+
+create or replace temp view level as
+select
+    getvariable('pair') as pair,
+    sku, location,
+    quantity_a, as_of_a, quantity_b, as_of_b,
+    (quantity_a - quantity_b)::quantity as raw_diff,
+    expected_diff, unexplained, unexplained_lo, unexplained_hi,
+    case
+        when quantity_a is null and quantity_b is null then 'UNKNOWN'
+        when quantity_a is null then 'MISSING_IN_A'
+        when quantity_b is null then 'MISSING_IN_B'
+        when getvariable('events_incomplete') then 'EVENTS_INCOMPLETE'
+        when unexplained_lo < unexplained_hi and unexplained_lo <= tolerance and unexplained_hi >= -tolerance
+            then 'AMBIGUOUS'
+        when abs(unexplained) > tolerance then 'BREAK'
+        when has_conflict then 'CONFLICT'
+        when has_late then 'LATE'
+        when has_document then 'IN_FLIGHT'
+        else 'MATCHED'
+    end as class,
+    case class
+        when 'MATCHED' then null
+        when 'EVENTS_INCOMPLETE' then 'FEED_STALE'
+        when 'AMBIGUOUS' then 'AS_OF_UNCERTAIN'
+        when 'BREAK' then case
+            when duplicated <> 0 and unexplained = duplicated then 'DUPLICATE_BACKEND_ORDER'
+            when misposted <> 0 and unexplained = misposted then if(overposted < 0, 'TRANSFER_SHORT', 'TRANSFER_OVER')
+            when duplicated <> 0 and unexplained = duplicated + misposted then 'DUPLICATE_BACKEND_ORDER'
+            else 'UNEXPLAINED'
+        end
+        else if(document_reason = 'ORDER_OPEN' and promisable < 0, 'BACKORDER_OPEN', document_reason)
+    end as reason,
+    (promisable - getvariable('safety_stock'))::quantity as atp,
+    case
+        when class in ('EVENTS_INCOMPLETE', 'AMBIGUOUS', 'UNKNOWN', 'MISSING_IN_B') then null
+        when not getvariable('a_sellable') then predicted_now
+        when getvariable('a_whole_units') then floor(greatest(0, atp))::quantity
+        else greatest(0, atp)
+    end as publish,
+    price, cut_off
+from key;

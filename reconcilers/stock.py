@@ -1,0 +1,263 @@
+"""Stock pairs: the one formula, for a bucket or for everything in memory.
+
+`reconcile_bucket` is a pure function from Arrow tables to Arrow tables; the Beam pipeline and the
+in-memory `reconcile` call it, and nothing else computes a verdict. The steps are SQL, one file each,
+in `reconcilers/sql/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from reconcilers.pairs import Pair, Side
+from reconcilers.schemas import (
+    Kind,
+    Reason,
+    breaks_schema,
+    closed_schema,
+    corrections_schema,
+    events_schema,
+    in_flight_schema,
+    levels_schema,
+    stock_schema,
+    tally_schema,
+)
+
+_SQL = {
+    step: (Path(__file__).parent / "sql" / f"{step}.sql").read_text(encoding="utf-8")
+    for step in ("postings", "lines", "documents", "levels", "breaks")
+}
+
+#: Events that belong to one chain; every other kind is a family of its own.
+FAMILIES = {
+    Kind.PLACE: "order",
+    Kind.CANCEL: "order",
+    Kind.ALLOCATE: "order",
+    Kind.DEALLOC: "order",
+    Kind.PICK: "order",
+    Kind.SHIP: "order",
+    Kind.RETURN_ANNOUNCED: "return",
+    Kind.RETURN_RECV: "return",
+    Kind.RESTOCK: "return",
+    Kind.SCRAP: "return",
+    Kind.HOLD: "hold",
+    Kind.RELEASE: "hold",
+}
+
+#: Kinds whose document, not the posting, says what is expected (DOMAIN 2.1, short receipts).
+BY_DOCUMENT = frozenset({Kind.XFER_IN, Kind.XFER_OUT, Kind.RECEIPT})
+
+#: The steps at which a number may count an order, in the order in which they happen.
+_STEPS = (Kind.PLACE, Kind.ALLOCATE, Kind.SHIP)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The rows of one bucket of both sides; schemas are those of `reconcilers.schemas`."""
+
+    stock_a: pa.Table
+    stock_b: pa.Table
+    events_a: pa.Table = field(default_factory=lambda: events_schema().empty_table())
+    events_b: pa.Table = field(default_factory=lambda: events_schema().empty_table())
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """The verdicts of one bucket; every table has the schema of its name in `reconcilers.schemas`.
+
+    `tally` counts keys, units and value by class and reason; the tallies of buckets add up.
+    """
+
+    levels: pa.Table
+    breaks: pa.Table
+    closed: pa.Table
+    in_flight: pa.Table
+    corrections: pa.Table
+    tally: pa.Table
+
+
+def reconcile_bucket(
+    inputs: Inputs, pair: Pair, run: str = "", previous: pa.Table | None = None
+) -> Reconciled:
+    """Reconcile the keys of one bucket.
+
+    Args:
+        inputs: the rows of both sides; the same SKU is never in two buckets.
+        pair: what is compared and how it is judged.
+        run: identifies this run in the age of breaks.
+        previous: breaks and closed breaks of the run before (`closed_schema` columns suffice).
+
+    The rows come in no particular order.
+    """
+    with connect() as con:
+        _prepare(con, inputs, pair, run)
+        con.register("previous", closed_schema().empty_table() if previous is None else previous)
+        for step in ("postings", "lines", "documents", "levels"):
+            con.execute(_SQL[step])
+        levels = con.sql("from level").to_arrow_table()
+        con.register("levels", levels)
+        con.execute(_SQL["breaks"])
+        return Reconciled(
+            levels=levels.select(levels_schema(pair.scale).names),
+            breaks=_result(con, "break", breaks_schema(pair.scale)),
+            closed=_result(con, "closed", closed_schema()),
+            in_flight=_result(con, "document", in_flight_schema(pair.scale)),
+            corrections=_result(con, "correction", corrections_schema(pair.scale)),
+            tally=_result(con, "tally", tally_schema()),
+        )
+
+
+@contextmanager
+def connect() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection of its own: in memory, in UTC, and never on the network."""
+    con = duckdb.connect(config={"autoinstall_known_extensions": "false"})
+    try:
+        con.execute("set TimeZone = 'UTC'")
+        yield con
+    finally:
+        con.close()
+
+
+def _prepare(con: duckdb.DuckDBPyConnection, inputs: Inputs, pair: Pair, run: str) -> None:
+    """Give the SQL steps their tables and variables; what a pair does not use costs nothing."""
+    con.execute(f"create type quantity as decimal(18, {pair.scale})")
+    for name, value in {**_variables(pair), "run": run}.items():
+        con.execute(f"set variable {name} = ?", [value])
+    con.register("effect_arrow", _effects(pair))
+    con.execute("create temp table effect as from effect_arrow")
+    for side, places in (("a", tuple(pair.locations)), ("b", _pooled(pair))):
+        con.register(f"stock_{side}_raw", getattr(inputs, f"stock_{side}"))
+        con.register(f"events_{side}_raw", getattr(inputs, f"events_{side}"))
+        con.execute(f"create temp table place_{side} (place varchar, location varchar)")
+        if places:
+            rows = [(p, p) for p in places] if side == "a" else places
+            con.executemany(f"insert into place_{side} values (?, ?)", rows)
+        con.execute(f"create temp view stock_{side} as {_stock_sql(side, bool(places))}")
+    con.execute(f"create temp view event as {_events_sql(inputs, pair)}")
+    con.execute(f"create temp table row_as_of as {_row_as_of_sql()}")
+
+
+def _pooled(pair: Pair) -> tuple[tuple[str, str], ...]:
+    return tuple((place, pool) for pool, places in pair.locations.items() for place in places)
+
+
+def _variables(pair: Pair) -> dict[str, object]:
+    opening = {side: _opening(getattr(pair, side)) for side in ("a", "b")}
+    steps = [_STEPS.index(k) if k else len(_STEPS) for k in opening.values()]
+    return {
+        "pair": pair.name,
+        "target": pair.a.system,
+        "basis": pair.a.profile.basis,
+        "basis_pair": pair.basis_pair,
+        "debounce": pair.debounce,
+        "now": pair.now,
+        "as_of_a": pair.a.earliest,
+        "as_of_hi_a": pair.a.latest,
+        "as_of_b": pair.b.earliest,
+        "as_of_hi_b": pair.b.latest,
+        "absent_a": pair.a.absent,
+        "absent_b": pair.b.absent,
+        "a_clamps": pair.a.profile.clamps_at_zero,
+        "a_whole_units": pair.a.profile.whole_units,
+        "a_sellable": pair.a.profile.sellable,
+        "events_incomplete": pair.a.events_incomplete or pair.b.events_incomplete,
+        "opening_a": opening["a"],
+        "opening_b": opening["b"],
+        "opens_first": "a" if steps[0] < steps[1] else "b" if steps[1] < steps[0] else "both",
+        "hold_reason": Reason.MARKET_PENDING
+        if pair.a.profile.name.startswith("marketplace.")
+        else Reason.CART_HOLD,
+        "tolerance_absolute": pair.tolerance.absolute,
+        "tolerance_relative": pair.tolerance.relative,
+        "safety_stock": pair.safety_stock,
+        "returns_sellable": pair.returns_sellable,
+    }
+
+
+def _opening(side: Side) -> Kind | None:
+    """The step at which the side's number counts an order first."""
+    return next((kind for kind in _STEPS if side.profile.coefficient(kind)), None)
+
+
+def _effects(pair: Pair) -> pa.Table:
+    sla = [pair.sla.get(kind) for kind in Kind]
+    return pa.table(
+        {
+            "kind": [str(kind) for kind in Kind],
+            "family": [FAMILIES.get(kind, str(kind)) for kind in Kind],
+            "by_document": [kind in BY_DOCUMENT for kind in Kind],
+            "a": pa.array([pair.a.profile.coefficient(kind) for kind in Kind], pa.int8()),
+            "b": pa.array([pair.b.profile.coefficient(kind) for kind in Kind], pa.int8()),
+            "sla": pa.array(sla, pa.duration("us")),
+        }
+    )
+
+
+def _stock_sql(side: str, pooled: bool) -> str:
+    """The side's stock at the pair's locations; several warehouses behind one number are summed."""
+    columns = "sku, location, quantity, as_of, as_of_hi, price"
+    if not pooled:
+        return f"select {columns} from stock_{side}_raw"
+    if side == "a":
+        return f"select {columns} from stock_a_raw semi join place_a using (location)"
+    return """
+        select sku, p.location, sum(quantity)::quantity as quantity,
+            min(as_of) as as_of, max(coalesce(as_of_hi, as_of)) as as_of_hi, max(price) as price
+        from stock_b_raw s join place_b p on s.location = p.place
+        group by sku, p.location"""
+
+
+def _events_sql(inputs: Inputs, pair: Pair) -> str:
+    """Both feeds in one view, at the pair's locations, with canonical references."""
+    return " union all ".join(
+        f"""
+        select '{side}' as side, kind, {normaliser.sql("ref")} as ref, doc, sku,
+            {"p.location" if pooled else "e.location"} as location, e.location as place,
+            quantity, document_quantity, posted_at
+        from {_once(events, side)} e
+        {f"join place_{side} p on e.location = p.place" if pooled else ""}"""
+        for side, events, normaliser, pooled in (
+            ("a", inputs.events_a, pair.references_a, bool(pair.locations)),
+            ("b", inputs.events_b, pair.references_b, bool(pair.locations)),
+        )
+    )
+
+
+def _once(events: pa.Table, side: str) -> str:
+    """The feed with redelivered rows counted once; only a feed that has event ids pays for it."""
+    ids = events.column("event_id")
+    if ids.null_count == len(ids):
+        return f"events_{side}_raw"
+    return f"""(
+        select * from events_{side}_raw
+        qualify event_id is null or row_number() over (
+            partition by event_id order by posted_at desc, kind, ref, sku, location, quantity, doc
+        ) = 1)"""
+
+
+def _row_as_of_sql() -> str:
+    """The keys whose row says itself when it was read; empty where no export does."""
+    return " union all ".join(
+        f"select '{side}' as side, sku, location, as_of, coalesce(as_of_hi, as_of) as as_of_hi "
+        f"from stock_{side} where as_of is not null"
+        for side in ("a", "b")
+    )
+
+
+def _result(con: duckdb.DuckDBPyConnection, view: str, schema: pa.Schema) -> pa.Table:
+    columns = ", ".join(f'"{f.name}"::{_sql_type(f.type)} as "{f.name}"' for f in schema)
+    return con.sql(f"select {columns} from {view}").to_arrow_table()
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    if pa.types.is_decimal(kind):
+        return f"decimal({kind.precision}, {kind.scale})"
+    if pa.types.is_timestamp(kind):
+        return "timestamptz"
+    return {pa.int32(): "integer", pa.int64(): "bigint"}.get(kind, "varchar")

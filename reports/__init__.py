@@ -1,0 +1,1 @@
+"""Reports out of a run's data sets."""
