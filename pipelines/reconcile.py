@@ -8,7 +8,7 @@ effect on the others; the part of `tally/` is written last and says that the tas
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -117,16 +117,24 @@ def write_part(result: Reconciled, pair: Pair, destination: str, name: str) -> N
         filesystem.write_atomic(filesystem.join(destination, output, name), buffer.getbuffer())
 
 
+def read_parts(
+    destination: str, output: str, pair: str | None = None, columns: list[str] | None = None
+) -> Iterator[pa.Table]:
+    """The parts of one output of a run one by one, of all pairs or of one."""
+    files = filesystem.list_files(filesystem.join(destination, output))
+    prefix = "" if pair is None else f"{pair}.part-"
+    for path in sorted(files):
+        if path.endswith(".parquet") and path.rsplit("/", 1)[-1].startswith(prefix):
+            yield _read(path, columns)
+
+
 def read_output(
     destination: str, output: str, pair: str | None = None, columns: list[str] | None = None
 ) -> pa.Table:
-    """All parts of one output of a run, of all pairs or of one; empty where there is none."""
-    files = filesystem.list_files(filesystem.join(destination, output))
-    prefix = "" if pair is None else f"{pair}.part-"
-    parts = sorted(f for f in files if f.endswith(".parquet") and f.rsplit("/", 1)[-1].startswith(prefix))
-    if not parts:
-        return SCHEMAS[output]().empty_table().select(columns or SCHEMAS[output]().names)
-    return pa.concat_tables([_read(path, columns) for path in parts])
+    """All parts of one output of a run as one table; empty where there is none."""
+    empty = SCHEMAS[output]().empty_table()
+    parts = list(read_parts(destination, output, pair, columns))
+    return pa.concat_tables(parts) if parts else empty.select(columns or empty.column_names)
 
 
 def read_tallies(destination: str) -> pa.Table:

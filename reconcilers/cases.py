@@ -192,4 +192,4 @@ def _decimal(value: Any) -> Decimal:
 def _equal(expected: Any, found: Any) -> bool:
     if expected is None or found is None or isinstance(found, str):
         return bool(expected == found)
-    return Decimal(str(expected)) == found
+    return bool(Decimal(str(expected)) == found)

@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from reconcilers.durations import parse_duration
+from reconcilers.durations import format_duration, parse_duration
 from reconcilers.errors import ConfigError
 from reconcilers.schemas import Kind
 
@@ -104,6 +104,52 @@ def parse(text: str, path: Path) -> EffectProfile:
         clamps_at_zero=bool(raw.get("clamps_at_zero", False)),
         whole_units=bool(raw.get("whole_units", False)),
     )
+
+
+def in_words(profile: EffectProfile) -> str:
+    """The profile as sentences that a merchant can check against the system."""
+    falls = [_KIND_WORDS[kind] for kind, c in profile.effects.items() if c < 0]
+    rises = [_KIND_WORDS[kind] for kind, c in profile.effects.items() if c > 0]
+    lines = [f"{profile.name} (version {profile.version}): {profile.title}", ""]
+    lines += [f"This number falls when {_listed(falls)}."] if falls else []
+    lines += [f"It rises when {_listed(rises)}."] if rises else []
+    if profile.lag:
+        lines.append(f"It may trail behind the events by up to {format_duration(profile.lag)}.")
+    if profile.clamps_at_zero:
+        lines.append("It never shows less than zero.")
+    if profile.whole_units:
+        lines.append("It shows whole units only, rounded down.")
+    lines.append("It promises goods to customers." if profile.sellable else "It counts goods.")
+    lines += ["", *([profile.notes.strip()] if profile.notes else []), f"Source: {profile.source.strip()}"]
+    return "\n".join(lines)
+
+
+_KIND_WORDS = {
+    Kind.HOLD: "a cart or quality hold is taken",
+    Kind.RELEASE: "a hold is released",
+    Kind.PLACE: "an order is placed (or imported)",
+    Kind.CANCEL: "an order is cancelled before it ships",
+    Kind.ALLOCATE: "stock is allocated to an order",
+    Kind.DEALLOC: "an allocation is taken back",
+    Kind.PICK: "goods are picked",
+    Kind.SHIP: "goods are shipped",
+    Kind.RETURN_ANNOUNCED: "a return is announced",
+    Kind.RETURN_RECV: "returned goods arrive",
+    Kind.RESTOCK: "returned goods become sellable again",
+    Kind.SCRAP: "goods are scrapped",
+    Kind.POS_SALE: "a store sale is posted",
+    Kind.POS_RETURN: "a store return is posted",
+    Kind.XFER_OUT: "goods leave for another location",
+    Kind.XFER_IN: "goods arrive from another location",
+    Kind.RECEIPT: "a delivery is received",
+    Kind.ADJUST: "an adjustment is posted (it is signed)",
+    Kind.COUNT: "a stock count is taken",
+    Kind.PUBLISH: "a published correction is applied (it is signed)",
+}
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _files(directory: Path | None) -> dict[str, Path]:

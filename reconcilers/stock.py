@@ -25,7 +25,6 @@ from reconcilers.schemas import (
     events_schema,
     in_flight_schema,
     levels_schema,
-    stock_schema,
     tally_schema,
 )
 

@@ -40,8 +40,9 @@ class Context:
 class Plan:
     """How a source will be read.
 
-    `splits` are picklable and independent. `as_of` is None where only the rows know it. `watermark`
-    says up to when an event feed is complete. `estimated_rows` decides the number of buckets.
+    `splits` are picklable and independent. `as_of` is None where only the rows know it, in their raw
+    column `as_of_column`. `watermark` says up to when an event feed is complete. `estimated_rows`
+    decides the number of buckets.
     """
 
     splits: tuple[Any, ...]
@@ -51,6 +52,7 @@ class Plan:
     sources: tuple[str, ...]
     as_of_hi: datetime | None = None
     watermark: datetime | None = None
+    as_of_column: str | None = None
 
 
 @dataclass(frozen=True)

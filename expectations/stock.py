@@ -1,0 +1,89 @@
+"""What must hold for a stock snapshot before anything is concluded from it."""
+
+from __future__ import annotations
+
+import great_expectations as gx
+import great_expectations.expectations as gxe
+
+from expectations.facts import (
+    ExpectRejectedShareToBeBetween,
+    ExpectRowsToLastTimeToBeBetween,
+    ExpectSnapshotAgeInHoursToBeBetween,
+)
+
+KEY = ("sku", "location")
+
+
+def suite() -> gx.ExpectationSuite:
+    """Keys present and unique, quantities in range, fresh, not truncated."""
+    present = [
+        gxe.ExpectColumnValuesToNotBeNull(
+            column=column,
+            severity="critical",
+            description=f"every row has a {column}",
+            meta={"reason": "a row without it cannot be compared"},
+        )
+        for column in (*KEY, "quantity")
+    ]
+    return gx.ExpectationSuite(
+        "stock",
+        expectations=[
+            *present,
+            gxe.ExpectCompoundColumnsToBeUnique(
+                column_list=list(KEY),
+                severity="critical",
+                description="no SKU is twice at one location",
+                meta={"reason": "which of the two numbers is the stock?"},
+            ),
+            gxe.ExpectColumnValuesToBeBetween(
+                column="quantity",
+                min_value=0,
+                severity="warning",
+                description="no stock is below zero",
+                meta={"reason": "NEGATIVE_SOURCE: more was sold or shipped than there was"},
+            ),
+            gxe.ExpectColumnValuesToBeBetween(
+                column="quantity",
+                max_value=1_000_000,
+                severity="warning",
+                description="no stock is above a million",
+                meta={"reason": "such numbers stand for unlimited stock more often than for goods"},
+            ),
+            gxe.ExpectTableRowCountToBeBetween(
+                min_value=1,
+                severity="critical",
+                description="the snapshot is not empty",
+                meta={"reason": "an empty export would say that everything is sold out"},
+            ),
+            ExpectRowsToLastTimeToBeBetween(
+                min_value=0.5,
+                severity="critical",
+                description="at least half as many rows as last time",
+                meta={"reason": "SNAPSHOT_TRUNCATED: assortments do not halve overnight"},
+            ),
+            ExpectRejectedShareToBeBetween(
+                max_value=0.1,
+                severity="critical",
+                description="at most a tenth of the rows is rejected",
+                meta={"reason": "the columns or the format are not those that the configuration names"},
+            ),
+            ExpectRejectedShareToBeBetween(
+                max_value=0,
+                severity="warning",
+                description="no row is rejected",
+                meta={"reason": "a rejected row is a number that nobody checks"},
+            ),
+            ExpectSnapshotAgeInHoursToBeBetween(
+                max_value=7 * 24,
+                severity="critical",
+                description="not older than a week",
+                meta={"reason": "SNAPSHOT_STALE: corrections from it would undo a week of sales"},
+            ),
+            ExpectSnapshotAgeInHoursToBeBetween(
+                max_value=36,
+                severity="warning",
+                description="not older than a day and a half",
+                meta={"reason": "SNAPSHOT_STALE: last night's export is missing"},
+            ),
+        ],
+    )

@@ -1,0 +1,351 @@
+"""What the commands of the `recon` command line do, as functions that return data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+
+from jobs import plan
+from jobs import run as running
+from jobs.config import Config, load
+from jobs.run import Progress
+from jobs.validate import validate_snapshots
+from jobs.workspace import Workspace
+from pipelines import filesystem, snapshots
+from pipelines.connectors import REGISTRY
+from pipelines.connectors import module as connector_module
+from pipelines.reconcile import read_parts
+from reconcilers import cases
+from reconcilers import profiles as profiles_of
+from reconcilers.errors import ConfigError
+from reports import explain as explaining
+from reports import html, text
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its summary, and the same in words."""
+
+    summary: dict[str, Any]
+    report_path: str
+    words: str
+
+    @property
+    def within_gates(self) -> bool:
+        """Whether no gate tripped."""
+        return running.within_gates(self.summary)
+
+    def text(self) -> str:
+        """The verdict for a terminal."""
+        return f"{self.words}\n\nreport: {self.report_path}\nrun:    {self.summary['run_id']}"
+
+
+def take_snapshots(
+    path: Path, systems: Iterable[str], progress: Progress, beam_args: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
+    """Capture systems (all if none are named) and list what was taken."""
+    config = load(path)
+    names = _systems(config, systems)
+    taken = running.snapshot(running.start(config, "snapshot", progress, beam_args), names)
+    return [_snapshot(s) for found in taken.values() for s in found.values()]
+
+
+def list_snapshots(path: Path) -> list[dict[str, Any]]:
+    """The complete snapshots of the workspace, oldest first."""
+    return [_snapshot(s) for s in snapshots.list_snapshots(str(load(path).workspace))]
+
+
+def diff(
+    path: Path,
+    pairs: Iterable[str],
+    chosen: Iterable[str],
+    progress: Progress,
+    beam_args: tuple[str, ...] = (),
+) -> Outcome:
+    """Reconcile the newest complete snapshots, or those chosen as `system=ID`."""
+    config = load(path)
+    names = _pairs(config, pairs)
+    run = running.start(config, "diff", progress, beam_args)
+    sources = plan.newest_snapshots(config, run.workspace, plan.systems_of(config, names), _chosen(chosen))
+    return _outcome(run.workspace, running.reconcile(run, names, sources))
+
+
+def run_job(path: Path, job: str, progress: Progress, beam_args: tuple[str, ...] = ()) -> Outcome:
+    """All steps of a job."""
+    config = load(path)
+    pairs = list(config.job(job).pairs)
+    run = running.start(config, job, progress, beam_args)
+    sources = running.snapshot(run, plan.systems_of(config, pairs))
+    return _outcome(run.workspace, running.reconcile(run, pairs, sources))
+
+
+def report(path: Path, run_id: str | None, output: Path | None) -> Outcome:
+    """Make the report of a run again, in its place or at `output`."""
+    workspace = _workspace(path)
+    summary = workspace.resolve(run_id)
+    target = str(output) if output else _report_path(workspace, summary)
+    rendered = html.render(running.report_of(workspace, summary))
+    filesystem.write_atomic(target, rendered.encode())
+    return Outcome(summary, target, f"wrote {target}")
+
+
+def show(path: Path, run_id: str | None) -> Outcome:
+    """The verdict of a finished run."""
+    workspace = _workspace(path)
+    return _outcome(workspace, workspace.resolve(run_id))
+
+
+def list_runs(path: Path) -> list[dict[str, Any]]:
+    """The finished runs, oldest first, a row each."""
+    return [
+        {
+            "run_id": summary["run_id"],
+            "job": summary["job"],
+            "finished_at": summary["finished_at"],
+            "keys": sum(pair["keys"] for pair in summary["pairs"].values()),
+            "faults": sum(
+                pair["classes"].get(name, {}).get("keys", 0)
+                for pair in summary["pairs"].values()
+                for name in running.FAULTS
+            ),
+            "verdict": summary["verdict"],
+        }
+        for summary in _workspace(path).runs()
+    ]
+
+
+def runs_text(found: list[dict[str, Any]]) -> str:
+    """The runs as a table."""
+    return text.table(found, ["run_id", "job", "keys", "faults"]) if found else "no runs yet"
+
+
+def snapshots_text(found: list[dict[str, Any]]) -> str:
+    """The snapshots as a table."""
+    columns = ["system", "dataset", "snapshot_id", "as_of", "rows", "rejected"]
+    return text.table(found, columns) if found else "no snapshots yet"
+
+
+def _snapshot(snapshot: snapshots.Snapshot) -> dict[str, Any]:
+    manifest = snapshot.manifest
+    return {
+        "system": manifest.system,
+        "dataset": manifest.dataset,
+        "snapshot_id": manifest.snapshot_id,
+        "as_of": manifest.as_of.isoformat(),
+        "rows": manifest.rows,
+        "rejected": manifest.rejected,
+        "sum_quantity": manifest.sum_quantity,
+        "path": snapshot.path,
+    }
+
+
+def _outcome(workspace: Workspace, summary: dict[str, Any]) -> Outcome:
+    words = text.verdict(running.report_of(workspace, summary))
+    return Outcome(summary, _report_path(workspace, summary), words)
+
+
+def _report_path(workspace: Workspace, summary: Mapping[str, Any]) -> str:
+    return filesystem.join(workspace.run_directory(summary["run_id"]), "report.html")
+
+
+def _workspace(path: Path) -> Workspace:
+    return Workspace(str(load(path).workspace))
+
+
+def _systems(config: Config, names: Iterable[str]) -> list[str]:
+    wanted = list(names) or list(config.systems)
+    for name in wanted:
+        config.system(name)
+    return wanted
+
+
+def _pairs(config: Config, names: Iterable[str]) -> list[str]:
+    wanted = list(names) or list(config.pairs)
+    for name in wanted:
+        config.pair(name)
+    return wanted
+
+
+def _chosen(options: Iterable[str]) -> dict[str, str]:
+    chosen = {}
+    for option in options:
+        system, found, snapshot_id = option.partition("=")
+        if not found or not snapshot_id:
+            raise ConfigError(f"--snapshot {option!r} is not system=ID")
+        chosen[system] = snapshot_id
+    return chosen
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The sums of one SKU in every pair and location that has it."""
+
+    explanations: list[Any]
+
+    def document(self) -> list[dict[str, Any]]:
+        """The explanations as data."""
+        return [asdict(explanation) for explanation in self.explanations]
+
+    def text(self) -> str:
+        """The explanations as stories with numbers."""
+        return "\n\n".join(explaining.text(explanation) for explanation in self.explanations)
+
+
+def explain(path: Path, sku: str, location: str | None, run_id: str | None) -> Explained:
+    """The sum of a SKU line by line, from the data sets of a run.
+
+    Raises:
+        ConfigError: the run has no such key.
+    """
+    workspace = _workspace(path)
+    summary = workspace.resolve(run_id)
+    directory = workspace.run_directory(summary["run_id"])
+    rows = {output: _rows(directory, output, sku, location) for output in ("levels", "in_flight", "breaks")}
+    if not rows["levels"]:
+        place = f" at {location}" if location else ""
+        raise ConfigError(f"run {summary['run_id']} has no SKU {sku!r}{place}")
+
+    def same(row: Mapping[str, Any], level: Mapping[str, Any]) -> bool:
+        return all(row[name] == level[name] for name in ("pair", "sku", "location"))
+
+    return Explained(
+        [
+            explaining.explain(
+                level,
+                [row for row in rows["in_flight"] if same(row, level)],
+                next((row for row in rows["breaks"] if same(row, level)), None),
+                summary["snapshots"],
+            )
+            for level in rows["levels"]
+        ]
+    )
+
+
+def _rows(directory: str, output: str, sku: str, location: str | None) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for part in read_parts(directory, output):
+        wanted = pc.equal(part["sku"], sku)
+        if location is not None:
+            wanted = pc.and_(wanted, pc.equal(part["location"], location))
+        found += part.filter(wanted).to_pylist()
+    return sorted(found, key=lambda row: (row["pair"], row["location"], row.get("ref") or ""))
+
+
+def run_cases(files: Iterable[Path], config: Path | None) -> list[cases.Outcome]:
+    """Run worked cases against the built-in profiles and those of the configuration."""
+    directory = load(config).profiles if config else None
+    return [
+        cases.run_case(case, lambda name: profiles_of.load(name, directory))
+        for file in files
+        for case in cases.read_cases(file)
+    ]
+
+
+def cases_document(outcomes: list[cases.Outcome]) -> list[dict[str, Any]]:
+    """The outcomes as data."""
+    return [
+        {
+            "id": outcome.case_id,
+            "title": outcome.title,
+            "passed": outcome.passed,
+            "differences": {
+                name: {"expected": expected, "found": found}
+                for name, (expected, found) in outcome.differences.items()
+            },
+        }
+        for outcome in outcomes
+    ]
+
+
+def cases_text(outcomes: list[cases.Outcome]) -> str:
+    """A line a case, and what differs below those that fail."""
+    lines = []
+    for outcome in outcomes:
+        lines.append(f"{'ok  ' if outcome.passed else 'FAIL'} {outcome.case_id}  {outcome.title}")
+        lines += [
+            f"       {name}: expected {expected}, found {found}"
+            for name, (expected, found) in outcome.differences.items()
+        ]
+    failed = sum(not outcome.passed for outcome in outcomes)
+    return "\n".join([*lines, "", f"{len(outcomes) - failed} passed, {failed} failed"])
+
+
+def profiles(action: str, name: str | None, config: Path | None) -> list[dict[str, Any]]:
+    """The profiles, or the one to show, as data with an explanation in words."""
+    directory = load(config).profiles if config else None
+    if action not in ("list", "show") or (action == "show") != (name is not None):
+        raise ConfigError("usage: recon profiles [list] | recon profiles show NAME")
+    names = [name] if name is not None else profiles_of.names(directory)
+    loaded = [profiles_of.load(each, directory) for each in names]
+    return [
+        {
+            "name": profile.name,
+            "version": profile.version,
+            "title": profile.title,
+            "basis": profile.basis,
+            "effects": {str(kind): c for kind, c in profile.effects.items()},
+            "words": profiles_of.in_words(profile),
+            "source": profile.source,
+        }
+        for profile in loaded
+    ]
+
+
+def profiles_text(found: list[dict[str, Any]], name: str | None) -> str:
+    """The profiles as a table, or one in words."""
+    return found[0]["words"] if name else text.table(found, ["name", "version", "title"])
+
+
+def connectors(name: str | None) -> list[dict[str, Any]]:
+    """The connectors with their options and an example."""
+    names = [name] if name else sorted(REGISTRY)
+    found = []
+    for each in names:
+        module = connector_module(each)
+        fields = module.Options.model_fields.items()
+        found.append(
+            {
+                "name": each,
+                "summary": module.SUMMARY,
+                "options": {key: field.description or "" for key, field in fields},
+                "example": module.EXAMPLE,
+            }
+        )
+    return found
+
+
+def connectors_text(found: list[dict[str, Any]]) -> str:
+    """The connectors, what they take, and an example each."""
+    blocks = []
+    for connector in found:
+        options = [f"  {key:<12} {words}" for key, words in connector["options"].items()]
+        example = [f"    {line}" for line in connector["example"].strip().splitlines()]
+        blocks.append(
+            "\n".join([f"{connector['name']}: {connector['summary']}", *options, "  example:", *example])
+        )
+    return "\n\n".join(blocks)
+
+
+def validate(path: Path, systems: Iterable[str], progress: Progress) -> list[dict[str, Any]]:
+    """Check the newest snapshots of systems (all if none are named) against their expectations."""
+    config = load(path)
+    run = running.start(config, "validate", progress)
+    sources = plan.newest_snapshots(config, run.workspace, _systems(config, systems), {})
+    return validate_snapshots(run, sources)
+
+
+def validation_text(results: list[dict[str, Any]]) -> str:
+    """A line a snapshot, and the failed expectations below."""
+    lines = []
+    for result in results:
+        state = "ok  " if result["success"] else "FAIL" if result["critical"] else "warn"
+        lines.append(
+            f"{state} {result['system']}/{result['dataset']}: "
+            f"{result['evaluated'] - result['failed']} of {result['evaluated']} expectations met"
+        )
+        lines += [f"       {message}" for message in result["messages"]]
+    return "\n".join(lines)

@@ -1,0 +1,87 @@
+"""One output of a run as one file that other tools read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from jobs.config import load
+from jobs.workspace import Workspace
+from pipelines.reconcile import SCHEMAS, read_parts
+from reconcilers.errors import ConfigError, Unreachable
+
+EXPORTS = ("levels", "breaks", "in_flight", "corrections")
+FORMATS = ("csv", "parquet", "jsonl")
+
+#: A spreadsheet runs a cell that begins so as a formula.
+_FORMULA = r"^[=+\-@\t\r]"
+
+
+def export(config: Path, run_id: str, what: str, format: str, output: Path | None, stdout: BinaryIO) -> int:
+    """Write an output of a run to a file (or stdout), part by part; returns the number of rows.
+
+    Raises:
+        ConfigError: no such run, output or format.
+        Unreachable: the file cannot be written; nothing half-written is left.
+    """
+    if what not in EXPORTS:
+        raise ConfigError(f"nothing called {what!r} to export; there are: {', '.join(EXPORTS)}")
+    if format not in FORMATS:
+        raise ConfigError(f"no format {format!r}; there are: {', '.join(FORMATS)}")
+    workspace = Workspace(str(load(config).workspace))
+    summary = workspace.resolve(None if run_id == "latest" else run_id)
+    parts = read_parts(workspace.run_directory(summary["run_id"]), what)
+    if output is None:
+        return _write(parts, what, format, stdout)
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            rows = _write(parts, what, format, file)
+        partial.replace(output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise Unreachable(f"{output}: {error.strerror or error}") from error
+    return rows
+
+
+def _write(parts: Iterator[pa.Table], what: str, format: str, file: BinaryIO) -> int:
+    schema = SCHEMAS[what]()
+    rows = 0
+    if format == "parquet":
+        with pq.ParquetWriter(file, schema) as writer:
+            for part in parts:
+                writer.write_table(part.cast(schema))
+                rows += len(part)
+    elif format == "csv":
+        texts = pa.schema([(name, pa.string()) for name in schema.names])
+        with pyarrow.csv.CSVWriter(file, texts) as writer:
+            for part in parts:
+                writer.write_table(_defused(part, texts))
+                rows += len(part)
+    else:
+        for part in parts:
+            for row in part.to_pylist():
+                file.write(json.dumps(row, default=str, ensure_ascii=False).encode() + b"\n")
+            rows += len(part)
+    return rows
+
+
+def _defused(part: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The part as text, with cells that a spreadsheet would run as formulas made plain text."""
+    columns = []
+    for field in part.schema:
+        column = part.column(field.name)
+        if pa.types.is_string(field.type):
+            risky = pc.match_substring_regex(column, _FORMULA)
+            column = pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
+        elif pa.types.is_timestamp(field.type):
+            column = pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+        columns.append(column.cast(pa.string()))
+    return pa.table(columns, schema=schema)

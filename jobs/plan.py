@@ -1,0 +1,181 @@
+"""From configuration to work: which captures and which pairs, with everything they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+
+from jobs.config import Config, Dataset, PairConfig, System
+from jobs.workspace import Workspace
+from pipelines import snapshots
+from pipelines.capture import CaptureRequest
+from pipelines.connectors import Context
+from pipelines.reconcile import PairTask
+from pipelines.snapshots import Snapshot
+from reconcilers.canonical import Mapping as ColumnMapping
+from reconcilers.errors import ConfigError
+from reconcilers.pairs import Pair, Side, Tolerance
+from reconcilers.profiles import load
+from reconcilers.references import Normaliser
+
+
+def dataset_names(system: System) -> dict[str, Dataset]:
+    """The datasets of a system by the name of their snapshots: `stock`, `events`, `events-2` and so on."""
+    named = {"stock": system.stock} if system.stock else {}
+    for number, events in enumerate(system.events, 1):
+        named["events" if number == 1 else f"events-{number}"] = events
+    return named
+
+
+def captures(config: Config, systems: Iterable[str]) -> list[CaptureRequest]:
+    """One capture per dataset of the systems, in the order of the configuration."""
+    wanted = set(systems)
+    return [
+        _capture(config, name, dataset, definition)
+        for name, system in config.systems.items()
+        if name in wanted
+        for dataset, definition in dataset_names(system).items()
+    ]
+
+
+def systems_of(config: Config, pairs: Iterable[str]) -> list[str]:
+    """The systems that the pairs compare, each once."""
+    return list(dict.fromkeys(name for pair in pairs for name in pair.split("~")))
+
+
+def newest_snapshots(
+    config: Config, workspace: Workspace, systems: Iterable[str], chosen: Mapping[str, str]
+) -> dict[str, dict[str, Snapshot]]:
+    """The newest complete snapshot of every dataset, or the one chosen (`system/dataset` or `system`).
+
+    Raises:
+        ConfigError: a dataset has no snapshot yet.
+    """
+    found: dict[str, dict[str, Snapshot]] = {}
+    for name in systems:
+        found[name] = {
+            dataset: _snapshot(workspace, name, dataset, chosen)
+            for dataset in dataset_names(config.system(name))
+        }
+    return found
+
+
+def tasks(
+    config: Config,
+    workspace: Workspace,
+    pairs: Iterable[str],
+    sources: Mapping[str, Mapping[str, Snapshot]],
+    now: datetime,
+) -> list[PairTask]:
+    """What the reconcile pipeline needs for each pair."""
+    return [_task(config, workspace, name, sources, now) for name in pairs]
+
+
+def _capture(config: Config, system: str, dataset: str, definition: Dataset) -> CaptureRequest:
+    owner = config.system(system)
+    timezone = definition.timezone or owner.timezone
+    return CaptureRequest(
+        system=system,
+        dataset=dataset,
+        profile=definition.profile,
+        connector=definition.connector,
+        options=dict(definition.options),
+        context=Context(base=str(config.base), timezone=timezone, dataset=dataset),
+        mapping=ColumnMapping(
+            dataset="stock" if dataset == "stock" else "events",
+            scale=config.decimals,
+            aliases=_table(owner.aliases, ("raw", "sku")),
+            units=_table(owner.units, ("sku", "unit", "factor")),
+            **{**definition.mapping_kwargs(), "timezone": timezone},
+        ),
+        config_hash=config.config_hash,
+        buckets=config.buckets,
+    )
+
+
+def _table(path: Path | None, columns: tuple[str, ...]) -> pa.Table | None:
+    """A small table of text beside the configuration: aliases or units."""
+    if path is None:
+        return None
+    try:
+        options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()))
+        table = pyarrow.csv.read_csv(path, convert_options=options)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise ConfigError(f"{path}: cannot be read as CSV: {error}") from error
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise ConfigError(f"{path}: no column {missing[0]!r}; it needs {', '.join(columns)}")
+    return table.select(list(columns))
+
+
+def _snapshot(workspace: Workspace, system: str, dataset: str, chosen: Mapping[str, str]) -> Snapshot:
+    wanted = chosen.get(f"{system}/{dataset}", chosen.get(system))
+    if wanted is not None:
+        return snapshots.load(workspace.root, system, dataset, wanted)
+    newest = snapshots.newest(workspace.root, system, dataset)
+    if newest is None:
+        raise ConfigError(f"no snapshot of {system}/{dataset} yet; `recon snapshot {system}` takes one")
+    return newest
+
+
+def _task(
+    config: Config,
+    workspace: Workspace,
+    name: str,
+    sources: Mapping[str, Mapping[str, Snapshot]],
+    now: datetime,
+) -> PairTask:
+    a, b = name.split("~")
+    rules = config.pair(name)
+    return PairTask(
+        pair=Pair(
+            name=name,
+            a=_side(config, a, sources[a]),
+            b=_side(config, b, sources[b]),
+            now=now,
+            sla=rules.sla,
+            locations=rules.locations,
+            references_a=_normaliser(rules, "a"),
+            references_b=_normaliser(rules, "b"),
+            tolerance=Tolerance(rules.tolerance.absolute, rules.tolerance.relative),
+            safety_stock=rules.safety_stock,
+            returns_sellable=rules.returns_sellable,
+            debounce=rules.debounce,
+            scale=config.decimals,
+        ),
+        stock_a=sources[a]["stock"],
+        stock_b=sources[b]["stock"],
+        events_a=_events(sources[a]),
+        events_b=_events(sources[b]),
+        previous=workspace.previous(name),
+    )
+
+
+def _side(config: Config, system: str, found: Mapping[str, Snapshot]) -> Side:
+    manifest = found["stock"].manifest
+    definition = config.system(system).stock
+    if definition is None or definition.profile is None:
+        raise ConfigError(f"systems.{system}: no stock dataset with a profile")
+    watermarks = [s.manifest.watermark for s in _events(found) if s.manifest.watermark is not None]
+    return Side(
+        system=system,
+        profile=load(definition.profile, config.profiles),
+        as_of=manifest.as_of,
+        as_of_hi=manifest.as_of_hi,
+        watermark=min(watermarks, default=None),
+        absent=Decimal(0) if definition.absent_means == "zero" else None,
+    )
+
+
+def _events(found: Mapping[str, Snapshot]) -> tuple[Snapshot, ...]:
+    return tuple(snapshot for dataset, snapshot in found.items() if dataset.startswith("events"))
+
+
+def _normaliser(rules: PairConfig, side: str) -> Normaliser:
+    own = getattr(rules.references, side) or rules.references
+    return Normaliser(tuple(own.strip_prefix), own.case)

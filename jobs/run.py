@@ -1,0 +1,182 @@
+"""A run: snapshot, validate, reconcile, report; each step leaves durable data for the next."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from jobs import plan
+from jobs.config import Config
+from jobs.summary import pair_summary, snapshot_summary
+from jobs.validate import validate_snapshots
+from jobs.workspace import Workspace
+from pipelines import filesystem
+from pipelines.capture import capture
+from pipelines.reconcile import PairTask, read_output, reconcile_snapshots
+from pipelines.snapshots import Snapshot
+from reconcilers.errors import ExpectationsFailed
+from reports import html, model
+
+Progress = Callable[[str], None]
+Sources = dict[str, dict[str, Snapshot]]
+
+#: The classes that somebody has to act on.
+FAULTS = ("BREAK", "CONFLICT", "LATE")
+
+
+def silent(_: str) -> None:
+    """No progress."""
+
+
+@dataclass
+class Run:
+    """A run under way: where it writes, and what it has found so far."""
+
+    config: Config
+    workspace: Workspace
+    run_id: str
+    now: datetime
+    job: str | None = None
+    progress: Progress = silent
+    beam_args: tuple[str, ...] = ()
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def directory(self) -> str:
+        """Where the run writes."""
+        return self.workspace.run_directory(self.run_id)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step and say that it begins."""
+        self.progress(f"{name} …")
+        began = time.monotonic()
+        yield
+        self.timings[name] = round(time.monotonic() - began, 3)
+
+
+def start(config: Config, label: str, progress: Progress = silent, beam_args: tuple[str, ...] = ()) -> Run:
+    """A new run with an id of its own; `now` is the configuration's, else the present."""
+    workspace = Workspace(str(config.workspace))
+    now = config.now or datetime.now(UTC)
+    run_id = workspace.new_run_id(now, label)
+    return Run(config, workspace, run_id, now, label, progress, beam_args)
+
+
+def snapshot(run: Run, systems: Iterable[str]) -> Sources:
+    """Capture every dataset of the systems and return the snapshots taken."""
+    with run.step("snapshot"):
+        taken = capture(
+            plan.captures(run.config, systems),
+            run.workspace.root,
+            run.now,
+            run.beam_args,
+            lambda system, dataset, rows: run.progress(f"snapshot {system}/{dataset}: {rows:,} rows"),
+        )
+    sources: Sources = {}
+    for snapshot in taken:
+        sources.setdefault(snapshot.manifest.system, {})[snapshot.manifest.dataset] = snapshot
+    return sources
+
+
+def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = True) -> dict[str, Any]:
+    """Validate the snapshots, reconcile the pairs, write every output; returns the summary.
+
+    Raises:
+        ExpectationsFailed: a snapshot failed a critical expectation. The report says so, and
+            nothing was concluded from it.
+    """
+    validation = []
+    if check:
+        with run.step("validate"):
+            validation = validate_snapshots(run, sources)
+    critical = [message for result in validation for message in result["critical"]]
+    if critical:
+        finish(run, {}, sources, validation, [])
+        raise ExpectationsFailed(f"{critical[0]} ({len(critical)} critical; run {run.run_id})")
+    tasks = plan.tasks(run.config, run.workspace, pairs, sources, run.now)
+    with run.step("reconcile"):
+        tallies = reconcile_snapshots(tasks, run.run_id, run.directory, run.beam_args)
+    summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}
+    return finish(run, summaries, sources, validation, _gates(run, summaries))
+
+
+def finish(
+    run: Run,
+    pairs: Mapping[str, Mapping[str, Any]],
+    sources: Sources,
+    validation: list[dict[str, Any]],
+    gates: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Write the report, and last of all the summary, which says that the run is finished."""
+    summary: dict[str, Any] = {
+        "format": 1,
+        "run_id": run.run_id,
+        "job": run.job,
+        "started_at": run.started_at.isoformat(),
+        "finished_at": datetime.now(UTC).isoformat(),
+        "now": run.now.isoformat(),
+        "tool_version": version("recon-toolkit"),
+        "verdict": "",
+        "pairs": pairs,
+        "snapshots": [snapshot_summary(s) for found in sources.values() for s in found.values()],
+        "validation": validation,
+        "gates": gates,
+        "timings": run.timings,
+    }
+    with run.step("report"):
+        report = report_of(run.workspace, summary)
+        summary["verdict"] = report.verdict
+        path = filesystem.join(run.directory, "report.html")
+        filesystem.write_atomic(path, html.render(report).encode())
+    run.workspace.write_json(run.run_id, "summary.json", summary)
+    return summary
+
+
+def report_of(workspace: Workspace, summary: Mapping[str, Any]) -> model.Report:
+    """The report of a run, built from its data sets."""
+    directory = workspace.run_directory(summary["run_id"])
+    tables = [read_output(directory, output) for output in ("breaks", "corrections", "in_flight")]
+    return model.build(summary, *tables, summary["validation"])
+
+
+def within_gates(summary: Mapping[str, Any]) -> bool:
+    """Whether no gate tripped."""
+    return all(gate["passed"] for gate in summary["gates"])
+
+
+def _pair(run: Run, task: PairTask, tallies: Any) -> dict[str, Any]:
+    name = task.pair.name
+    in_flight = read_output(run.directory, "in_flight", name, ["quantity"])
+    corrections = read_output(run.directory, "corrections", name, ["sku"]).num_rows
+    summary = pair_summary(task, tallies, in_flight, corrections)
+    closes = sum(amounts["keys"] for amounts in summary["classes"].values())
+    if closes != summary["keys"]:
+        raise AssertionError(f"{name}: {summary['keys']} keys but {closes} in classes")
+    return summary
+
+
+def _gates(run: Run, pairs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """How many keys may need somebody; without a bound in the job, none."""
+    bounds = run.config.job(run.job).gates if run.job in run.config.jobs else {}
+    gates = []
+    for name, pair in pairs.items():
+        faults = [pair["classes"][c] for c in FAULTS if c in pair["classes"]]
+        keys = sum(amounts["keys"] for amounts in faults)
+        found = {
+            "breaks": keys,
+            "break_share": keys / pair["keys"] if pair["keys"] else 0,
+            "units": sum(amounts["units"] for amounts in faults),
+        }
+        wanted = bounds or {"breaks": 0}
+        gates += [
+            {"pair": name, "gate": gate, "value": found[gate], "bound": bound, "passed": found[gate] <= bound}
+            for gate, bound in wanted.items()
+        ]
+    return gates

@@ -1,0 +1,289 @@
+"""The capture pipeline: from sources to snapshots, one task a split.
+
+A task reads its split as batches, makes them canonical and writes a part file bucketed by SKU; its
+counts are written last. The driver adds the counts of all splits up, checks that they close, and
+writes the manifest. Whatever happens before that leaves nothing that counts as a snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Any
+from uuid import uuid4
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines import filesystem, snapshots
+from pipelines.connectors import Context, Plan, open_source
+from pipelines.execution import pipeline
+from pipelines.snapshots import Manifest, Snapshot, SplitResult
+from reconcilers.buckets import buckets_for
+from reconcilers.canonical import Canonical, Mapping, canonicalise, check_columns
+from reconcilers.errors import ConfigError, ReconError, Unreachable
+
+Progress = Callable[[str, str, int], None]
+
+
+@dataclass(frozen=True)
+class CaptureRequest:
+    """One dataset to capture: where it comes from, and what it means."""
+
+    system: str
+    dataset: str
+    connector: str
+    options: dict[str, Any]
+    context: Context
+    mapping: Mapping
+    profile: str | None = None
+    config_hash: str = ""
+    buckets: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The dataset as people write it."""
+        return f"{self.system}/{self.dataset}"
+
+
+@dataclass(frozen=True)
+class CaptureTask:
+    """One split of one dataset, and where its parts go."""
+
+    request: CaptureRequest
+    number: int
+    split: Any
+    buckets: int
+    directory: str
+
+
+@dataclass
+class _Taken:
+    """A capture under way."""
+
+    request: CaptureRequest
+    plan: Plan
+    snapshot_id: str
+    directory: str
+    buckets: int
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def tasks(self) -> Iterator[CaptureTask]:
+        """A task a split."""
+        for number, split in enumerate(self.plan.splits):
+            yield CaptureTask(self.request, number, split, self.buckets, self.directory)
+
+
+def capture(
+    requests: Iterable[CaptureRequest],
+    workspace: str,
+    now: datetime,
+    beam_args: tuple[str, ...] = (),
+    progress: Progress = lambda system, dataset, rows: None,
+) -> list[Snapshot]:
+    """Capture datasets, each at its own instant, in one pipeline.
+
+    Returns:
+        The snapshots, in the order of the requests.
+
+    Raises:
+        Unreachable: a source cannot be read, or a snapshot cannot be written.
+        ConfigError: a source does not have the columns that its mapping names.
+    """
+    taken = [_planned(request, workspace, now) for request in requests]
+    tasks = [task for each in taken for task in each.tasks()]
+    with pipeline(beam_args) as built:
+        _ = (
+            built
+            | "Splits" >> beam.Create(tasks)
+            | "Spread" >> beam.Reshuffle()
+            | "CaptureSplit" >> beam.Map(capture_split)
+        )
+    found = []
+    for each in taken:
+        found.append(_finished(each, now))
+        progress(each.request.system, each.request.dataset, found[-1].manifest.rows)
+    return found
+
+
+def capture_split(task: CaptureTask) -> None:
+    """Read one split, write its parts and rejects, and last of all its counts."""
+    counts = _Counts(task)
+    schema = snapshots.dataset_schema(task.request.dataset, task.request.mapping.scale)
+    files = snapshots.write_parts(task.directory, task.number, counts.rows(), schema, task.buckets)
+    if counts.rejects:
+        path = filesystem.join(task.directory, "rejects", f"part-{task.number:05d}.parquet")
+        with filesystem.create(path) as file:
+            pq.write_table(pa.concat_tables(counts.rejects), file, compression="zstd")
+    result = SplitResult(
+        rows_read=counts.read,
+        rows_kept=counts.kept,
+        reject_reasons=counts.reasons(),
+        sum_quantity=str(counts.total),
+        files=files,
+        as_of_lo=counts.lowest.isoformat() if counts.lowest else None,
+        as_of_hi=counts.highest.isoformat() if counts.highest else None,
+    )
+    filesystem.write_atomic(_result_path(task.directory, task.number), result.to_json().encode())
+
+
+class _Counts:
+    """What goes through a split: rows, rejects, sums."""
+
+    def __init__(self, task: CaptureTask) -> None:
+        self.task = task
+        self.read = self.kept = 0
+        self.total = Decimal(0)
+        self.rejects: list[pa.Table] = []
+        self.lowest: datetime | None = None
+        self.highest: datetime | None = None
+
+    def rows(self) -> Iterator[pa.Table]:
+        """The canonical rows of the split, batch by batch."""
+        request = self.task.request
+        source = open_source(request.connector, request.options, request.context)
+        names: dict[str, None] = {}
+        for batch in source.read(self.task.split):
+            names |= dict.fromkeys(batch.rows.column_names)
+            if batch.rejects is not None:
+                self.rejects.append(batch.rejects)
+                self.read += len(batch.rejects)
+            if len(batch.rows):
+                canonical = canonicalise(_completed(batch.rows, request.mapping), request.mapping)
+                self._count(canonical)
+                yield canonical.rows
+        if names:
+            with _named(request):
+                check_columns(list(names), request.mapping)
+
+    def reasons(self) -> dict[str, int]:
+        """How often each reason rejected a row."""
+        if not self.rejects:
+            return {}
+        counts = pc.value_counts(pa.concat_tables(self.rejects)["reason"]).to_pylist()
+        return {row["values"]: row["counts"] for row in sorted(counts, key=lambda row: -row["counts"])}
+
+    def _count(self, canonical: Canonical) -> None:
+        self.read += canonical.rows_read
+        self.kept += canonical.rows_kept
+        self.total += Decimal(snapshots.sum_of(canonical.rows["quantity"]))
+        if len(canonical.rejects):
+            self.rejects.append(canonical.rejects)
+        if "as_of" in canonical.rows.column_names:
+            found = pc.min_max(canonical.rows["as_of"]).as_py()
+            self.lowest = min(filter(None, (self.lowest, found["min"])), default=None)
+            self.highest = max(filter(None, (self.highest, found["max"])), default=None)
+
+
+class _named:  # noqa: N801
+    """Says whose columns are missing."""
+
+    def __init__(self, request: CaptureRequest) -> None:
+        self.request = request
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
+        if isinstance(error, ConfigError):
+            raise ConfigError(f"{self.request.name}: {error}") from error
+
+
+def _completed(raw: pa.Table, mapping: Mapping) -> pa.Table:
+    """A batch of a source whose rows leave fields out has them as nulls; the split checks them all."""
+    wanted = {*mapping.columns.values(), *(c for s in mapping.lines.values() for c in (s.quantity, s.at))}
+    wanted |= {
+        name
+        for name in ("sku", "location", "quantity", "ref", "kind", "posted_at")
+        if mapping.raw_column(name) == name
+    }
+    for name in sorted(wanted - set(raw.column_names)):
+        raw = raw.append_column(name, pa.nulls(len(raw), pa.string()))
+    return raw
+
+
+def _planned(request: CaptureRequest, workspace: str, now: datetime) -> _Taken:
+    try:
+        plan = open_source(request.connector, request.options, request.context).plan(now)
+    except ReconError as error:
+        raise type(error)(f"{request.name}: {error}") from error
+    if plan.as_of_column is not None:
+        columns = {**request.mapping.columns, "as_of": plan.as_of_column}
+        request = replace(request, mapping=replace(request.mapping, columns=columns))
+    snapshot_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
+    directory = snapshots.directory_of(workspace, request.system, request.dataset, snapshot_id)
+    filesystem.makedirs(directory)
+    return _Taken(request, plan, snapshot_id, directory, request.buckets or buckets_for(plan.estimated_rows))
+
+
+def _finished(taken: _Taken, now: datetime) -> Snapshot:
+    """Add up the splits and write the manifest."""
+    request, plan = taken.request, taken.plan
+    results = [_result(taken.directory, number) for number in range(len(plan.splits))]
+    reasons: dict[str, int] = {}
+    for result in results:
+        for reason, count in result.reject_reasons.items():
+            reasons[reason] = reasons.get(reason, 0) + count
+    as_of, as_of_hi = _as_of(request, plan, results, now)
+    manifest = Manifest(
+        snapshot_id=taken.snapshot_id,
+        system=request.system,
+        dataset=request.dataset,
+        profile=request.profile,
+        as_of=as_of,
+        as_of_hi=as_of_hi,
+        as_of_kind=plan.as_of_kind,
+        row_as_of=plan.as_of is None,
+        watermark=plan.watermark,
+        started_at=taken.started_at,
+        finished_at=datetime.now(UTC),
+        rows_read=sum(result.rows_read for result in results),
+        rows_kept=sum(result.rows_kept for result in results),
+        rows=sum(part.rows for result in results for part in result.files),
+        rejected=sum(reasons.values()),
+        reject_reasons=reasons,
+        sum_quantity=str(sum((Decimal(result.sum_quantity) for result in results), Decimal(0))),
+        scale=request.mapping.scale,
+        buckets=taken.buckets,
+        files=tuple(part for result in results for part in result.files),
+        sources=plan.sources,
+        schema_fingerprint=snapshots.fingerprint(
+            snapshots.dataset_schema(request.dataset, request.mapping.scale)
+        ),
+        complete=True,
+        config_hash=request.config_hash,
+        tool_version=version("recon-toolkit"),
+    )
+    return snapshots.write_manifest(taken.directory, manifest)
+
+
+def _as_of(
+    request: CaptureRequest, plan: Plan, results: list[SplitResult], now: datetime
+) -> tuple[datetime, datetime | None]:
+    """The snapshot's instants: those of its source, or those that its rows span."""
+    if plan.as_of is not None:
+        return plan.as_of, plan.as_of_hi
+    lows = [datetime.fromisoformat(r.as_of_lo) for r in results if r.as_of_lo is not None]
+    highs = [datetime.fromisoformat(r.as_of_hi) for r in results if r.as_of_hi is not None]
+    if not lows:
+        raise Unreachable(f"{request.name}: no row says as of when it is")
+    low, high = min(lows), max(highs)
+    if high > now:
+        raise Unreachable(
+            f"{request.name}: a row's as-of {high.isoformat()} is in the future (it is {now.isoformat()})"
+        )
+    return low, high if high > low else None
+
+
+def _result(directory: str, number: int) -> SplitResult:
+    with filesystem.open_read(_result_path(directory, number)) as file:
+        return SplitResult.from_json(file.read())
+
+
+def _result_path(directory: str, number: int) -> str:
+    return filesystem.join(directory, "splits", f"split-{number:05d}.json")
