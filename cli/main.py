@@ -33,9 +33,7 @@ DEFAULT = Path("recon.yaml")
 
 @app.command()
 def demo(
-    directory: Annotated[Path, typer.Argument(help="Where to make the demo's workspace.")] = Path(
-        "recon-demo"
-    ),
+    directory: Annotated[Path, typer.Argument(help="Where to make the demo's workspace.")] = Path("recon-demo"),
     seed: Annotated[int, typer.Option(help="Another seed is another week with other faults.")] = 7,
     json: Json = False,
     verbose: Verbose = False,
@@ -60,9 +58,7 @@ def init(
     from jobs.init import init as write
 
     files = [str(path) for path in write(directory)]
-    Output(json, verbose).result(
-        {"files": files}, lambda: "\n".join(["wrote:", *files, "next: recon run nightly"])
-    )
+    Output(json, verbose).result({"files": files}, lambda: "\n".join(["wrote:", *files, "next: recon run nightly"]))
 
 
 @app.command()
@@ -193,9 +189,7 @@ def explain(
 @app.command(name="test")
 def test_cases(
     files: Annotated[list[Path], typer.Argument(help="Files of worked cases, JSON Lines.")],
-    config: Annotated[
-        Path | None, typer.Option("-c", "--config", help="For the user's own profiles.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option("-c", "--config", help="For the user's own profiles.")] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -235,9 +229,7 @@ def export(
     run: Annotated[str, typer.Argument(help="The run, or `latest`.")],
     what: Annotated[str, typer.Argument(help="levels, breaks, in_flight or corrections.")],
     format: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl.")] = "csv",
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The file; stdout if not given.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; stdout if not given.")] = None,
     config: ConfigPath = DEFAULT,
     json: Json = False,
     verbose: Verbose = False,
@@ -247,18 +239,14 @@ def export(
 
     rows = write(config, run, what, format, output, sys.stdout.buffer)
     if output is not None:
-        Output(json, verbose).result(
-            {"rows": rows, "file": str(output)}, lambda: f"{rows:,} rows in {output}"
-        )
+        Output(json, verbose).result({"rows": rows, "file": str(output)}, lambda: f"{rows:,} rows in {output}")
 
 
 @app.command()
 def profiles(
     action: Annotated[str, typer.Argument(help="`list`, or `show`.")] = "list",
     name: Annotated[str | None, typer.Argument(help="The profile to show.")] = None,
-    config: Annotated[
-        Path | None, typer.Option("-c", "--config", help="For the user's own profiles.")
-    ] = None,
+    config: Annotated[Path | None, typer.Option("-c", "--config", help="For the user's own profiles.")] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:

@@ -68,8 +68,7 @@ def judge(
         if any(facts.get(m.name, 0) is None for m in metrics.values() if m.name.startswith("snapshot.")):
             continue
         given = {
-            id_: facts[metric.name] if metric.name in facts else values[metric.key]
-            for id_, metric in metrics.items()
+            id_: facts[metric.name] if metric.name in facts else values[metric.key] for id_, metric in metrics.items()
         }
         results.append(expectation.metrics_validate(given, _RUNTIME, engine))
     met = sum(bool(result.success) for result in results)

@@ -68,18 +68,14 @@ def measure(rows: pa.Table, metrics: Iterable[Metric]) -> Values:
     for metric in wanted.values():
         for column in metric.columns:
             if column not in rows.column_names:
-                raise ConfigError(
-                    f"no column {column!r} for {metric.name}; there are: {', '.join(rows.column_names)}"
-                )
+                raise ConfigError(f"no column {column!r} for {metric.name}; there are: {', '.join(rows.column_names)}")
     if not wanted:
         return {}
     with connect() as con:
         con.register("rows", rows)
         select = ", ".join(_expression(metric) for metric in wanted.values())
         (answers,) = con.execute(f"select {select} from rows").fetchall()
-    return {
-        key: _cleaned(value, metric) for (key, metric), value in zip(wanted.items(), answers, strict=True)
-    }
+    return {key: _cleaned(value, metric) for (key, metric), value in zip(wanted.items(), answers, strict=True)}
 
 
 def merge(first: Values, second: Values, metrics: Iterable[Metric]) -> Values:

@@ -198,9 +198,7 @@ def _completed(raw: pa.Table, mapping: Mapping) -> pa.Table:
     """A batch of a source whose rows leave fields out has them as nulls; the split checks them all."""
     wanted = {*mapping.columns.values(), *(c for s in mapping.lines.values() for c in (s.quantity, s.at))}
     wanted |= {
-        name
-        for name in ("sku", "location", "quantity", "ref", "kind", "posted_at")
-        if mapping.raw_column(name) == name
+        name for name in ("sku", "location", "quantity", "ref", "kind", "posted_at") if mapping.raw_column(name) == name
     }
     for name in sorted(wanted - set(raw.column_names)):
         raw = raw.append_column(name, pa.nulls(len(raw), pa.string()))
@@ -252,9 +250,7 @@ def _finished(taken: _Taken, now: datetime) -> Snapshot:
         buckets=taken.buckets,
         files=tuple(part for result in results for part in result.files),
         sources=plan.sources,
-        schema_fingerprint=snapshots.fingerprint(
-            snapshots.dataset_schema(request.dataset, request.mapping.scale)
-        ),
+        schema_fingerprint=snapshots.fingerprint(snapshots.dataset_schema(request.dataset, request.mapping.scale)),
         complete=True,
         config_hash=request.config_hash,
         tool_version=version("recon-toolkit"),

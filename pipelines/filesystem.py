@@ -95,9 +95,7 @@ def list_dirs(directory: str) -> list[str]:
         with _told(directory):
             (match,) = _beam().match([prefix + "**"])
             below = {
-                m.path[len(prefix) :].split("/", 1)[0]
-                for m in match.metadata_list
-                if "/" in m.path[len(prefix) :]
+                m.path[len(prefix) :].split("/", 1)[0] for m in match.metadata_list if "/" in m.path[len(prefix) :]
             }
             return sorted(prefix + name for name in below)
     if not Path(directory).is_dir():

@@ -128,9 +128,7 @@ def read_parts(
             yield _read(path, columns)
 
 
-def read_output(
-    destination: str, output: str, pair: str | None = None, columns: list[str] | None = None
-) -> pa.Table:
+def read_output(destination: str, output: str, pair: str | None = None, columns: list[str] | None = None) -> pa.Table:
     """All parts of one output of a run as one table; empty where there is none."""
     empty = SCHEMAS[output]().empty_table()
     parts = list(read_parts(destination, output, pair, columns))

@@ -275,9 +275,7 @@ def _part_name(split: int, number: int) -> str:
     return f"part-{split:05d}.parquet" if number == 0 else f"part-{split:05d}-{number:03d}.parquet"
 
 
-def _write_part(
-    directory: str, name: str, tables: list[pa.Table], schema: pa.Schema, buckets: int
-) -> PartFile:
+def _write_part(directory: str, name: str, tables: list[pa.Table], schema: pa.Schema, buckets: int) -> PartFile:
     table = pa.concat_tables(tables).unify_dictionaries() if tables else schema.empty_table()
     buffer = io.BytesIO()
     with pq.ParquetWriter(buffer, schema, compression="zstd", compression_level=1) as writer:

@@ -160,9 +160,7 @@ def check_columns(names: list[str], mapping: Mapping) -> None:
     for column in wanted:
         if column is not None and column not in names:
             there = [name for name in names if name not in ORIGIN]
-            raise ConfigError(
-                f"no column {column!r} in the source{_near(column, there)}; it has: {', '.join(there)}"
-            )
+            raise ConfigError(f"no column {column!r} in the source{_near(column, there)}; it has: {', '.join(there)}")
 
 
 def _stock(work: _Work) -> list[pa.Array]:
@@ -182,9 +180,7 @@ def _events(work: _Work) -> list[pa.Array]:
     work.refuse_negative(quantity, kind)
     document = work.in_base_units(work.quantity("document_quantity", blank_is_null=True), sku, unit)
     posted_at = work.instant("posted_at", needed=True)
-    return work.kept(
-        work.text("event_id"), kind, ref, work.text("doc"), sku, location, quantity, document, posted_at
-    )
+    return work.kept(work.text("event_id"), kind, ref, work.text("doc"), sku, location, quantity, document, posted_at)
 
 
 def _lines(work: _Work) -> list[pa.Array]:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from math import gcd
+from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 import pandas as pd
@@ -77,7 +79,7 @@ def text(values: pa.Array) -> pa.Array:
         values = values.cast(TEXT)
     trimmed = pc.utf8_trim_whitespace(values)
     if not pc.all(pc.string_is_ascii(trimmed)).as_py():
-        trimmed = pc.utf8_normalize(trimmed, form="NFC")
+        trimmed = _composed(trimmed)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, TEXT), trimmed)
 
 
@@ -134,9 +136,7 @@ def factors(units: pa.Table) -> pa.Table:
         key = (str(row["sku"]).strip(), str(row["unit"]).strip())
         match = re.fullmatch(r"\s*(\d+)(?:\.(\d+))?\s*(?:/\s*(\d+))?\s*", str(row["factor"]))
         if match is None or key in seen:
-            what = (
-                "is there twice" if key in seen else f"has the factor {row['factor']!r}, not 12, 0.5 or 1/12"
-            )
+            what = "is there twice" if key in seen else f"has the factor {row['factor']!r}, not 12, 0.5 or 1/12"
             raise ConfigError(f"units: {key[1]!r} of {key[0]!r} {what}")
         seen.add(key)
         places = match[2] or ""
@@ -155,17 +155,11 @@ def convert(quantity: pa.Array, sku: pa.Array, unit: pa.Array, ratios: pa.Table)
     separator = pa.scalar("\x1f", TEXT)
     keys = pc.binary_join_element_wise(sku, unit, separator)
     known = pc.binary_join_element_wise(ratios["sku"], ratios["unit"], separator)
-    places = pc.index_in(
-        keys, value_set=known.combine_chunks() if isinstance(known, pa.ChunkedArray) else known
-    )
+    places = pc.index_in(keys, value_set=known.combine_chunks() if isinstance(known, pa.ChunkedArray) else known)
     has_unit = _mask(pc.is_valid(unit))
     unknown = has_unit & _mask(pc.is_null(places)) & _mask(pc.is_valid(sku))
-    top = pc.fill_null(pc.take(ratios["numerator"].combine_chunks(), places), 1).to_numpy(
-        zero_copy_only=False
-    )
-    bottom = pc.fill_null(pc.take(ratios["denominator"].combine_chunks(), places), 1).to_numpy(
-        zero_copy_only=False
-    )
+    top = pc.fill_null(pc.take(ratios["numerator"].combine_chunks(), places), 1).to_numpy(zero_copy_only=False)
+    bottom = pc.fill_null(pc.take(ratios["denominator"].combine_chunks(), places), 1).to_numpy(zero_copy_only=False)
     units = _unscaled(quantity)
     bound = (10**PRECISION - 1) // np.maximum(top, 1)
     large = np.abs(units) > bound
@@ -189,18 +183,14 @@ def _plain_numbers(values: pa.Array, number: NumberFormat) -> pa.Array:
         return values.cast(TEXT)
     plain = text(values)
     if number.thousands:
-        grouped = (
-            rf"^([+-]?)\d{{1,3}}(?:{re.escape(number.thousands)}\d{{3}})+(?:{re.escape(number.decimal)}\d*)?$"
-        )
+        grouped = rf"^([+-]?)\d{{1,3}}(?:{re.escape(number.thousands)}\d{{3}})+(?:{re.escape(number.decimal)}\d*)?$"
         is_grouped = pc.match_substring_regex(plain, grouped)
         without = pc.replace_substring(plain, number.thousands, "")
         plain = pc.if_else(is_grouped, without, plain)
     if number.decimal == ",":
         # a point is not a decimal point here: 1.234 must not become one and a bit
         pointed = pc.match_substring(plain, ".")
-        plain = pc.if_else(
-            pointed, pc.binary_join_element_wise(plain, "?", ""), pc.replace_substring(plain, ",", ".")
-        )
+        plain = pc.if_else(pointed, pc.binary_join_element_wise(plain, "?", ""), pc.replace_substring(plain, ",", "."))
     return plain
 
 
@@ -209,13 +199,20 @@ def _shortest(values: pa.Array) -> pa.Array:
     return pc.replace_substring_regex(values.cast(TEXT), r"\.0$", "")
 
 
+def _composed(values: pa.Array) -> pa.Array:
+    """Unicode's composed form, by distinct value: Arrow's own NFC gives the decomposed one."""
+    coded = values.dictionary_encode()
+    composed = [normalize("NFC", word) for word in coded.dictionary.to_pylist()]
+    return pa.array(composed, TEXT).take(coded.indices)
+
+
 def _by_pattern(plain: pa.Array, time: TimeFormat) -> Parsed:
     pattern = str(time.pattern)
     parsed = pd.to_datetime(plain.to_pandas(), format=pattern, errors="coerce", utc="%z" in pattern)
-    found = pa.Array.from_pandas(parsed)
+    found = _utc(parsed) if "%z" in pattern else pa.Array.from_pandas(parsed)
     bad = _mask(pc.and_(pc.is_null(found), pc.is_valid(plain)))
     if "%z" in pattern:
-        return Parsed(found.cast(INSTANT, safe=False), _told({f"not an instant like {pattern}": bad}))
+        return Parsed(found, _told({f"not an instant like {pattern}": bad}))
     if not pa.types.is_timestamp(found.type):
         found = pa.nulls(len(plain), pa.timestamp("us"))
     local = _localised(found.cast(pa.timestamp("us"), safe=False), time, np.zeros(len(plain), bool))
@@ -230,10 +227,14 @@ def _iso(plain: pa.Array, kind: pa.DataType) -> tuple[pa.Array, np.ndarray]:
         shaped = pc.match_substring_regex(plain, r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}|$)")
         candidates = pc.if_else(shaped, plain, pa.scalar(None, TEXT)).to_pandas()
         found = pd.to_datetime(candidates, format="ISO8601", errors="coerce", utc=True)
-        stamps = pa.Array.from_pandas(found).cast(INSTANT, safe=False)
+        stamps = _utc(found)
         bad = _mask(pc.and_(pc.is_null(stamps), pc.is_valid(plain)))
         # without a zone, the wall clock was read as UTC: drop the zone, keep the clock
         return (stamps if kind == INSTANT else stamps.cast(pa.timestamp("us"))), bad
+
+
+def _utc(stamps: pd.Series[Any]) -> pa.Array:
+    return pa.Array.from_pandas(stamps.dt.tz_convert(None)).cast(pa.timestamp("us"), safe=False).cast(INSTANT)
 
 
 def _localised(local: pa.Array, time: TimeFormat, bad: np.ndarray) -> Parsed:
@@ -260,9 +261,7 @@ def _localised(local: pa.Array, time: TimeFormat, bad: np.ndarray) -> Parsed:
 def _unscaled(quantity: pa.Array) -> np.ndarray:
     """The quantities as whole numbers of the smallest place, exactly; 0 where null."""
     filled = pc.fill_null(quantity, pa.scalar(Decimal(0), quantity.type))
-    return np.frombuffer(filled.buffers()[1], np.int64)[
-        2 * filled.offset : 2 * (filled.offset + len(filled)) : 2
-    ]
+    return np.frombuffer(filled.buffers()[1], np.int64)[2 * filled.offset : 2 * (filled.offset + len(filled)) : 2]
 
 
 def _rescaled(units: np.ndarray, kind: pa.DataType, valid: np.ndarray) -> pa.Array:

@@ -81,9 +81,7 @@ class Reconciled:
     tally: pa.Table
 
 
-def reconcile_bucket(
-    inputs: Inputs, pair: Pair, run: str = "", previous: pa.Table | None = None
-) -> Reconciled:
+def reconcile_bucket(inputs: Inputs, pair: Pair, run: str = "", previous: pa.Table | None = None) -> Reconciled:
     """Reconcile the keys of one bucket.
 
     Args:
@@ -169,9 +167,7 @@ def _variables(pair: Pair) -> dict[str, object]:
         "opening_a": opening["a"],
         "opening_b": opening["b"],
         "opens_first": "a" if steps[0] < steps[1] else "b" if steps[1] < steps[0] else "both",
-        "hold_reason": Reason.MARKET_PENDING
-        if pair.a.profile.name.startswith("marketplace.")
-        else Reason.CART_HOLD,
+        "hold_reason": Reason.MARKET_PENDING if pair.a.profile.name.startswith("marketplace.") else Reason.CART_HOLD,
         "tolerance_absolute": pair.tolerance.absolute,
         "tolerance_relative": pair.tolerance.relative,
         "safety_stock": pair.safety_stock,

@@ -62,9 +62,9 @@ def read(stream: IO[bytes], path: str, dialect: Dialect) -> Iterator[Batch]:
         raise Unreachable(_explained(error, path, dialect)) from error
     except (OSError, EOFError) as error:
         raise Unreachable(f"{path}: cut off or damaged: {_line(error)}") from error
+    lines.finish()
     if watched.quotes % 2 and (lines.ends_in_break or not watched.ends_line):
         raise Unreachable(f"{path}: cut off: a quoted value at its end is never closed")
-    lines.finish()
     left = lines.rejects(path)
     if lines.cut_off and not watched.ends_line:
         raise Unreachable(f"{path}: cut off: its last line {lines.last_bad} has too few fields")
@@ -223,6 +223,7 @@ class _Lines:
         """Bad rows after the last good one."""
         for number, text, expected, actual in self._bad:
             self._tell(number + self._shift, text, expected, actual)
+            self.ends_in_break = "\n" in text
         self._bad = []
 
     def _met(self, count: int) -> list[tuple[int, str, int, int]]:

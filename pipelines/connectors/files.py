@@ -116,9 +116,7 @@ class Source:
         """
         paths = self._paths()
         as_of = self._as_of()
-        kind = {"mtime": "file_mtime", "value": "configured", "column": "event_time"}.get(
-            as_of.origin, as_of.origin
-        )
+        kind = {"mtime": "file_mtime", "value": "configured", "column": "event_time"}.get(as_of.origin, as_of.origin)
         if as_of.origin == "column":
             plan = self._planned(paths, kind)
             return replace(plan, as_of_column=as_of.column, watermark=self.options.watermark)
@@ -128,9 +126,7 @@ class Source:
             instants = {path: found for path, found in instants.items() if found[0] == newest}
         for path, (_, hi, _) in instants.items():
             if hi > now:
-                raise Unreachable(
-                    f"{path}: its as-of {hi.isoformat()} is in the future (it is {now.isoformat()})"
-                )
+                raise Unreachable(f"{path}: its as-of {hi.isoformat()} is in the future (it is {now.isoformat()})")
         return self._with_instants(self._planned(list(instants), kind), list(instants.values()))
 
     def read(self, split: Split) -> Iterator[Batch]:
@@ -151,22 +147,17 @@ class Source:
     def _paths(self) -> list[str]:
         found: list[str] = []
         for pattern in self.options.path:
-            path = (
-                pattern if filesystem.is_remote(pattern) else filesystem.absolute(self.context.base, pattern)
-            )
+            path = pattern if filesystem.is_remote(pattern) else filesystem.absolute(self.context.base, pattern)
             matches = filesystem.glob(path)
             if not matches:
-                raise Unreachable(
-                    f"{path}: no such file" if not _is_glob(pattern) else f"{path}: no file matches"
-                )
+                raise Unreachable(f"{path}: no such file" if not _is_glob(pattern) else f"{path}: no file matches")
             found += [match for match in matches if not match.endswith(".manifest.json")]
         return list(dict.fromkeys(found))
 
     def _as_of(self) -> AsOf:
         if self.options.as_of is None:
             raise ConfigError(
-                f"{', '.join(self.options.path)}: as of when? "
-                "set as_of, such as {from: filename, pattern: …}"
+                f"{', '.join(self.options.path)}: as of when? set as_of, such as {{from: filename, pattern: …}}"
             )
         return self.options.as_of
 

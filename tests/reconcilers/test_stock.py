@@ -153,9 +153,7 @@ def test_swapping_target_and_authority_negates_what_is_unexplained(world, at_a, 
     numbers = world.shown("a", "storefront.available", at_a)
     numbers[key] += drift
     backward = reconcile_bucket(
-        Inputs(
-            stock(world.shown("b", "erp.on_hand", at_b)), stock(numbers), mirror.feed("a"), mirror.feed("b")
-        ),
+        Inputs(stock(world.shown("b", "erp.on_hand", at_b)), stock(numbers), mirror.feed("a"), mirror.feed("b")),
         Pair(
             "b~a",
             Side("erp", load("erp.on_hand"), at_b),
@@ -316,9 +314,7 @@ def test_one_pooled_number_against_two_warehouses() -> None:
     placed = World((Event("PLACE", "1", Decimal(2), hours(1), None, "S1", "web"),))
     shipped = World((Event("SHIP", "1", Decimal(1), None, hours(2), "S1", "HAM"),))
     numbers_b["S1", "HAM"] -= 1
-    result = reconcile_bucket(
-        Inputs(stock(numbers_a), stock(numbers_b), placed.feed("a"), shipped.feed("b")), pair
-    )
+    result = reconcile_bucket(Inputs(stock(numbers_a), stock(numbers_b), placed.feed("a"), shipped.feed("b")), pair)
     row = one(result)
     assert (row["quantity_b"], row["expected_diff"], row["unexplained"]) == (29, -1, 0)
     assert row["class"] == "IN_FLIGHT"
@@ -349,9 +345,7 @@ def test_a_key_that_only_one_side_lists_is_missing_unless_the_export_leaves_out_
 def test_tolerance_absolute_and_relative(shown, tolerance, verdict) -> None:
     drift = {("S1", "L1"): Decimal(shown - 20)}
     world = World((), {("S1", "L1"): Decimal(20)})
-    assert (
-        one(reconcile_world(world, hours(1), hours(1), drift=drift, tolerance=tolerance))["class"] == verdict
-    )
+    assert one(reconcile_world(world, hours(1), hours(1), drift=drift, tolerance=tolerance))["class"] == verdict
 
 
 def test_tolerance_never_crosses_zero() -> None:
