@@ -7,7 +7,6 @@ import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
 from cli.output import Output
@@ -285,9 +284,9 @@ def _run(arguments: list[str], beam_args: tuple[str, ...]) -> int:
         return app(arguments, obj=beam_args, standalone_mode=False) or 0
     except ReconError as error:
         lines, code = str(error).splitlines(), error.exit_code
-    except click.ClickException as error:
-        lines, code = [error.format_message()], 2
-    except (KeyboardInterrupt, click.Abort):
+    except typer.TyperException as error:
+        lines, code = [_usage(error)], 2
+    except (KeyboardInterrupt, typer.Abort):
         lines, code = ["interrupted"], 130
     except BrokenPipeError:
         return 0
@@ -297,6 +296,12 @@ def _run(arguments: list[str], beam_args: tuple[str, ...]) -> int:
     for line in lines:
         print(f"recon: {line}", file=sys.stderr)
     return code
+
+
+def _usage(error: typer.TyperException) -> str:
+    """What was wrong on the command line, and where the help is."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    return f"{message} (see recon --help)"
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from reconcilers.references import Normaliser
 
 def dataset_names(system: System) -> dict[str, Dataset]:
     """The datasets of a system by the name of their snapshots: `stock`, `events`, `events-2` and so on."""
-    named = {"stock": system.stock} if system.stock else {}
+    named: dict[str, Dataset] = {"stock": system.stock} if system.stock else {}
     for number, events in enumerate(system.events, 1):
         named["events" if number == 1 else f"events-{number}"] = events
     return named

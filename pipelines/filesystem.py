@@ -10,7 +10,7 @@ import glob as local_glob
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -147,7 +147,8 @@ def create(path: str) -> Iterator[IO[bytes]]:
                 os.fsync(file.fileno())
             partial.replace(final)
     except BaseException:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise
 
 

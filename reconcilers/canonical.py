@@ -38,6 +38,7 @@ _STOCK = {"sku", "location", "quantity", "as_of", "as_of_hi", "price", "unit"}
 _EVENTS = {
     "event_id", "kind", "ref", "doc", "sku", "location", "quantity", "document_quantity", "posted_at", "unit",
 }  # fmt: skip
+_INSTANTS = {"as_of", "as_of_hi", "posted_at"}
 _NEEDED = {
     "stock": ("sku", "location", "quantity"),
     "events": ("kind", "ref", "sku", "location", "quantity", "posted_at"),
@@ -90,6 +91,8 @@ class Mapping:
         for name in [*self.columns, *self.constants]:
             if name not in known:
                 raise ConfigError(f"no column {name!r} in {self.dataset}{_near(name, known)}")
+        for name in _INSTANTS & set(self.constants):
+            raise ConfigError(f"{name!r} cannot be a constant: give it a column")
         both = sorted(set(self.columns) & set(self.constants))
         if both:
             raise ConfigError(f"{both[0]!r} has a column and a constant")

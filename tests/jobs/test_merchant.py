@@ -29,6 +29,7 @@ from reconcilers import profiles
 from reconcilers.memory import reconcile
 from reconcilers.pairs import Pair, Side
 from reconcilers.schemas import Class, Kind, Reason, events_schema, stock_schema
+from reconcilers.stock import Reconciled
 
 LINES = read_lines()
 
@@ -59,36 +60,35 @@ def events(rows: Iterable[tuple[str, str, str | None, str, str, int, datetime | 
 
 def kernel_verdicts(merchant: Merchant) -> dict[tuple[str, str, str], tuple[str, str | None]]:
     """What the kernel says about every key."""
-    web = reconcile(
-        stock((sku, WEB, n) for sku, n in merchant.storefront_stock().items()),
-        erp_stock(merchant),
-        Pair(
-            WEB_PAIR,
-            side("storefront", "storefront.available", STOREFRONT_AS_OF),
-            side("erp", "erp.on_hand", ERP_AS_OF),
-            NOW,
-            sla=SLA,
-            locations={WEB: WAREHOUSES},
-        ),
-        storefront_events(merchant),
-        erp_events(merchant),
-    )
-    shelf = reconcile(
-        stock((sku, SHELF, n) for sku, n in merchant.store_stock().items()),
-        erp_stock(merchant),
-        Pair(
-            STORE_PAIR,
-            side("store", "pos.on_hand", STORE_AS_OF),
-            side("erp", "erp.on_hand", ERP_AS_OF),
-            NOW,
-            sla=SLA,
-            locations={SHELF: (STORE,)},
-        ),
-        events(("POS_SALE", s.ref, None, s.sku, SHELF, s.quantity, s.sold_at) for s in merchant.sales),
-        erp_events(merchant),
-    )
-    rows = web.levels.to_pylist() + shelf.levels.to_pylist()
+    rows = web_pair(merchant).levels.to_pylist() + store_pair(merchant).levels.to_pylist()
     return {(row["pair"], row["sku"], row["location"]): (row["class"], row["reason"]) for row in rows}
+
+
+def web_pair(merchant: Merchant) -> Reconciled:
+    pair = Pair(
+        WEB_PAIR,
+        side("storefront", "storefront.available", STOREFRONT_AS_OF),
+        side("erp", "erp.on_hand", ERP_AS_OF),
+        NOW,
+        sla=SLA,
+        locations={WEB: WAREHOUSES},
+    )
+    shop = stock((sku, WEB, n) for sku, n in merchant.storefront_stock().items())
+    return reconcile(shop, erp_stock(merchant), pair, storefront_events(merchant), erp_events(merchant))
+
+
+def store_pair(merchant: Merchant) -> Reconciled:
+    pair = Pair(
+        STORE_PAIR,
+        side("store", "pos.on_hand", STORE_AS_OF),
+        side("erp", "erp.on_hand", ERP_AS_OF),
+        NOW,
+        sla=SLA,
+        locations={SHELF: (STORE,)},
+    )
+    shelf = stock((sku, SHELF, n) for sku, n in merchant.store_stock().items())
+    sales = events(("POS_SALE", s.ref, None, s.sku, SHELF, s.quantity, s.sold_at) for s in merchant.sales)
+    return reconcile(shelf, erp_stock(merchant), pair, sales, erp_events(merchant))
 
 
 def erp_stock(merchant: Merchant) -> pa.Table:
@@ -234,3 +234,28 @@ def test_waves_are_berlins() -> None:
     assert next_wave(datetime(2026, 11, 18, 7, 59, tzinfo=UTC)) == datetime(2026, 11, 18, 8, tzinfo=UTC)
     assert next_wave(datetime(2026, 11, 18, 20, 0, tzinfo=UTC), 1) == datetime(2026, 11, 19, 12, tzinfo=UTC)
     assert next_wave(NOW) - NOW < timedelta(hours=6)
+
+
+def promisable(merchant: Merchant) -> dict[str, int]:
+    """What the storefront may promise at the present instant, by SKU.
+
+    On hand in the ERP, less the demand that is still open in any system, less what came back and is
+    not checked yet (DOMAIN 2.4). A second import of an order is no demand.
+    """
+    now = Counter({sku: sum(merchant.opening[sku, place] for place in WAREHOUSES) for sku in merchant.skus("BER")})
+    for line in merchant.orders:
+        shipped = [b.shipped if b.shipped_at and b.shipped_at <= NOW else 0 for b in line.backend] or [0]
+        cancelled = line.cancelled if line.cancelled_at and line.cancelled_at <= NOW else 0
+        now[line.sku] -= sum(shipped) + max(0, line.quantity - cancelled - shipped[0])
+    for entry in merchant.entries:
+        unchecked = entry.kind is Kind.RETURN_RECV and entry.storefront_at > NOW
+        now[entry.sku] += entry.quantity if entry.posted_at <= NOW and not unchecked else 0
+    return now
+
+
+@pytest.mark.parametrize("seed", [7, 8])
+def test_what_to_publish_is_what_is_on_hand_less_open_orders(seed: int) -> None:
+    merchant = seeded(seed)
+    levels = web_pair(merchant).levels
+    published = {row["sku"]: (row["atp"], row["publish"]) for row in levels.to_pylist()}
+    assert published == {sku: (n, max(0, n)) for sku, n in promisable(merchant).items()}

@@ -1,0 +1,45 @@
+# Everything runs in .venv, which is made on first use: only git, Python 3.11 to 3.13 and make are needed.
+
+PYTHON ?= $(firstword $(foreach v,3.11 3.12 3.13,$(shell command -v python$(v) 2>/dev/null)) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench clean
+
+help: ## Show the targets.
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+
+demo: $(VENV)/installed ## Run the main job on real order lines, and say where the report is.
+	$(BIN)/recon demo recon-demo
+
+test: $(VENV)/installed-dev ## Run the tests.
+	$(BIN)/python -m pytest -n auto -q
+
+check: $(VENV)/installed-dev ## Format, lint, types, import directions, tests, README examples.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -n auto -q
+
+format: $(VENV)/installed-dev ## Format the code.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/installed-dev ## Compare with the raw DuckDB statement; prints ratios and peak memory.
+	$(BIN)/python -m benchmarks.run --rows 1000000
+
+clean: ## Remove what was built and run.
+	rm -rf $(VENV) recon-demo *.egg-info .pytest_cache .mypy_cache .ruff_cache
+
+$(VENV)/python: 
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/installed: $(VENV)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,434 @@
+"""`recon.yaml`: what there is to reconcile, checked as a whole before anything runs.
+
+Every problem is told at once, each with the line of its key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from jobs.config_problems import tell
+from jobs.config_text import as_written, did_you_mean, hint, read
+from jobs.config_values import (
+    Cron,
+    Duration,
+    ExistingPair,
+    File,
+    Instant,
+    KindName,
+    Name,
+    PairName,
+    Pattern,
+    Quantity,
+    Share,
+    Strict,
+    Surroundings,
+    Texts,
+    TimeZone,
+    Whole,
+    Window,
+    around,
+    listed,
+    unknown,
+    wrong,
+    wrong_at,
+)
+from pipelines import connectors
+from reconcilers import profiles
+from reconcilers.errors import ConfigError
+from reconcilers.schemas import SCALE, Kind
+
+Named = TypeVar("Named")
+
+
+class Step(Strict):
+    """Where an order line says how much of it took this step so far, and when."""
+
+    quantity: str
+    at: str
+
+
+def _line_kind(name: str) -> Kind:
+    """A kind, where a column of the line might have been meant."""
+    if name not in Kind.__members__:
+        raise wrong(f"unknown kind{hint(name, [*Kind, *Lines.own_keys()])}")
+    return Kind(name)
+
+
+LineKind = Annotated[Kind, BeforeValidator(_line_kind)]
+
+
+class Lines(Strict):
+    """An export of order lines: its columns, and a step for each kind of event."""
+
+    rest = "steps"
+    ref: str | None = None
+    doc: str | None = None
+    sku: str | None = None
+    location: str | None = None
+    unit: str | None = None
+    steps: dict[LineKind, Step]
+
+    @field_validator("steps")
+    @classmethod
+    def _some(cls, steps: dict[Kind, Step]) -> dict[Kind, Step]:
+        if not steps:
+            raise wrong("has no step, such as SHIP: {quantity: shipped, at: shipped_at}")
+        return steps
+
+    def columns(self) -> dict[str, str]:
+        """The columns that all steps share, by canonical name."""
+        return {name: column for name in self.own_keys() if (column := getattr(self, name)) is not None}
+
+
+class Dataset(Strict):
+    """Where the stock or the events of a system come from, and what its columns mean.
+
+    `options` are the keys of the connector, checked against its own model.
+    """
+
+    rest = "options"
+    #: What `reconcilers.canonical.Mapping` calls it.
+    dataset: ClassVar[str] = ""
+
+    connector: str
+    timezone: TimeZone | None = None
+    profile: str | None = None
+    absent_means: Literal["missing", "zero"] | None = None
+    columns: dict[str, str] = Field({})
+    constants: dict[str, str] = Field({})
+    lines: Lines | None = None
+    kinds: dict[str, KindName] = Field({})
+    time_format: Pattern | None = None
+    ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
+    thousands: Literal["", ",", ".", "'", " "] = ""
+    decimal: Literal[".", ","] = "."
+    options: dict[str, Any]
+
+    @field_validator("connector")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in connectors.REGISTRY:
+            raise wrong(f"unknown connector {name!r}{hint(name, sorted(connectors.REGISTRY))}")
+        return name
+
+    @field_validator("options")
+    @classmethod
+    def _options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """What the connector itself thinks of its keys."""
+        if "connector" not in info.data:
+            misspelt = [key for key in options if did_you_mean(key, ["connector"])]
+            if misspelt:
+                raise unknown(misspelt)
+            return {}
+        model = connectors.module(info.data["connector"]).Options
+        given = {key: value for key, value in options.items() if value is not None or key not in model.model_fields}
+        model(**given)
+        return given
+
+    @field_validator("columns", "constants")
+    @classmethod
+    def _canonical(cls, given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+        """Each name alone, so that each problem has its place."""
+        told = {name: _refusal(cls.dataset, **{str(info.field_name): {name: text}}) for name, text in given.items()}
+        refused = {name: message for name, message in told.items() if message is not None}
+        if refused:
+            raise wrong_at(refused)
+        return given
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        message = _refusal(self.dataset, **self.mapping_kwargs())
+        if message is not None:
+            raise wrong(message)
+        return self
+
+    @classmethod
+    def rest_model(cls, data: Any) -> type[BaseModel] | None:
+        """The options of the dataset's connector."""
+        name = data.get("connector")
+        known = isinstance(name, str) and name in connectors.REGISTRY
+        return connectors.module(name).Options if known else None
+
+    def mapping_kwargs(self) -> dict[str, Any]:
+        """The arguments of `reconcilers.canonical.Mapping` that this dataset decides."""
+        from reconcilers.canonical import LineStep
+
+        lines = self.lines
+        steps = {} if lines is None else {kind: LineStep(s.quantity, s.at) for kind, s in lines.steps.items()}
+        return {
+            "columns": {**self.columns, **({} if lines is None else lines.columns())},
+            "constants": dict(self.constants),
+            "lines": steps,
+            "kinds": dict(self.kinds),
+            "time_format": self.time_format,
+            "ambiguous_time": self.ambiguous_time,
+            "thousands": self.thousands,
+            "decimal": self.decimal,
+        }
+
+
+def _belongs(place: str) -> Any:
+    """A key that only the other kind of dataset has."""
+
+    def refuse(_: Any) -> None:
+        raise wrong(f"belongs to {place}")
+
+    return BeforeValidator(refuse)
+
+
+class Stock(Dataset):
+    """How much of everything a system says that it has; `profile` says what that number means."""
+
+    dataset = "stock"
+    profile: str
+    absent_means: Literal["missing", "zero"] = "missing"
+    lines: Annotated[None, _belongs("events")] = None
+    kinds: Annotated[dict[str, Kind], _belongs("events")] = Field({})
+
+    @field_validator("profile")
+    @classmethod
+    def _loads(cls, name: str, info: ValidationInfo) -> str:
+        try:
+            profiles.load(name, around(info).profiles)
+        except ConfigError as error:
+            raise wrong("; ".join(error.problems)) from error
+        return name
+
+
+class Events(Dataset):
+    """What happened: rows of events, or order lines with cumulative quantities (`lines`)."""
+
+    dataset = "events"
+    profile: Annotated[None, _belongs("stock")] = None
+    absent_means: Annotated[None, _belongs("stock")] = None
+
+    @model_validator(mode="after")
+    def _one_shape(self) -> Self:
+        """With `lines`, the steps say the kind, quantity and instant, and nothing else does."""
+        if self.lines is not None:
+            shared = self.lines.columns()
+            for section in ("columns", "constants"):
+                for name in getattr(self, section):
+                    if name in shared:
+                        raise wrong(f"{name!r} is in {section} and in lines; keep one")
+                    if name not in self.lines.own_keys():
+                        raise wrong(f"{name!r} in {section} has no effect beside lines; its steps say it")
+            if self.kinds:
+                raise wrong("kinds has no effect beside lines; each step is a kind")
+        return self
+
+
+class System(Strict):
+    """One external system: its stock, its feeds of events, its identifiers."""
+
+    timezone: TimeZone = "UTC"
+    stock: Stock | None = None
+    events: Annotated[tuple[Events, ...], BeforeValidator(listed)] = ()
+    aliases: File | None = None
+    units: File | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.stock is None and not self.events:
+            raise wrong("has neither stock nor events")
+        return self
+
+
+class Spelling(Strict):
+    """How the references of one side become canonical."""
+
+    strip_prefix: Texts = ()
+    case: Literal["keep", "upper", "lower"] = "keep"
+
+
+class References(Spelling):
+    """How references become canonical: for both sides, or for one of its own (`a`: the target)."""
+
+    a: Spelling | None = None
+    b: Spelling | None = None
+
+
+class Tolerance(Strict):
+    """Up to which unexplained difference a key is fine: in units, or as a share of the larger number."""
+
+    absolute: Quantity = Decimal(0)
+    relative: Share = Decimal(0)
+
+
+class PairConfig(Strict):
+    """The rules between a target and its authority."""
+
+    locations: dict[str, Texts] = Field({})
+    references: References = References()
+    sla: dict[KindName, Duration] = Field({})
+    tolerance: Tolerance = Tolerance()
+    safety_stock: Quantity = Decimal(0)
+    returns_sellable: bool = False
+    debounce: Whole = Field(1, ge=1)
+
+    @field_validator("locations")
+    @classmethod
+    def _pools(cls, locations: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        owner: dict[str, str] = {}
+        refused = {place: "names no location of the authority" for place, pooled in locations.items() if not pooled}
+        for place, pooled in locations.items():
+            for each in pooled:
+                if each in owner:
+                    refused[place] = f"{each!r} is in two pools ({owner[each]!r} and {place!r})"
+                owner[each] = place
+        if refused:
+            raise wrong_at(refused)
+        return locations
+
+
+class Gates(Strict):
+    """How much may be wrong before a run exits with 1."""
+
+    breaks: Annotated[Whole, Field(ge=0)] | None = None
+    break_share: Share | None = None
+    units: Quantity | None = None
+
+
+class Schedule(Strict):
+    """When a job runs: cron in a time zone, only inside a window, never on a blackout date."""
+
+    cron: Cron
+    timezone: TimeZone = "UTC"
+    window: Window | None = None
+    blackout: Annotated[tuple[date, ...], BeforeValidator(listed)] = ()
+
+
+class Job(Strict):
+    """Pairs that are reconciled together."""
+
+    pairs: Annotated[tuple[ExistingPair, ...], BeforeValidator(listed), Field(min_length=1)]
+    bounds: Gates = Field(default_factory=Gates, alias="gates")
+    schedule: Schedule | None = None
+
+    @property
+    def gates(self) -> dict[str, int | Decimal]:
+        """The bounds that are set, by gate."""
+        return self.bounds.model_dump(exclude_none=True)
+
+
+class Config(Strict):
+    """A whole configuration that holds together; `load` makes it."""
+
+    workspace: str = Field(".recon", validate_default=True)
+    now: Instant | None = None
+    decimals: Whole = Field(SCALE, ge=0, le=9)
+    buckets: Whole | None = Field(None, ge=1, le=4096)
+    profiles: Path | None = Field(None, validate_default=True)
+    systems: dict[Name, System] = Field(min_length=1)
+    pairs: dict[PairName, PairConfig] = Field({})
+    jobs: dict[Name, Job] = Field({})
+    _surroundings: Surroundings = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:
+        """Remember where the file is."""
+        self._surroundings = context
+
+    @property
+    def base(self) -> Path:
+        """The directory of the file: where its relative paths start."""
+        return self._surroundings.base
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 of the keys and values as written: `${NAME}`, not what it stands for."""
+        return self._surroundings.config_hash
+
+    def system(self, name: str) -> System:
+        """The system called `name`. Raises `ConfigError` where there is none."""
+        return _named(self.systems, "system", name)
+
+    def pair(self, name: str) -> PairConfig:
+        """The pair called `name`. Raises `ConfigError` where there is none."""
+        return _named(self.pairs, "pair", name)
+
+    def job(self, name: str) -> Job:
+        """The job called `name`. Raises `ConfigError` where there is none."""
+        return _named(self.jobs, "job", name)
+
+    @field_validator("workspace")
+    @classmethod
+    def _absolute(cls, workspace: str, info: ValidationInfo) -> str:
+        if "://" not in workspace:
+            return str(around(info).base / Path(workspace).expanduser())
+        if not workspace.startswith("gs://"):
+            raise wrong(f"{workspace!r} is neither a directory nor a gs:// prefix")
+        return workspace
+
+    @field_validator("buckets")
+    @classmethod
+    def _power_of_two(cls, buckets: Whole | None) -> int | None:
+        if buckets is not None and buckets & (buckets - 1):
+            raise wrong(f"{buckets} is not a power of two")
+        return buckets
+
+    @field_validator("profiles")
+    @classmethod
+    def _own(cls, profiles: Path | None, info: ValidationInfo) -> Path | None:
+        base = around(info).base
+        if profiles is not None and not (base / profiles.expanduser()).is_dir():
+            raise wrong(f"no such directory: {base / profiles}")
+        return around(info).profiles
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration.
+
+    Raises:
+        ConfigError: everything that is wrong with it, a line each.
+    """
+    document = read(path, os.environ)
+    written = json.dumps(as_written(document.data), sort_keys=True)
+    surroundings = Surroundings(
+        base=path.absolute().parent,
+        config_hash=hashlib.sha256(written.encode()).hexdigest(),
+        data=document.data,
+    )
+    try:
+        config = Config.model_validate(document.data, context=surroundings)
+    except ValidationError as error:
+        tell(document, error, Config)
+        document.check()
+        raise
+    document.check()
+    return config
+
+
+def _named(among: Mapping[str, Named], what: str, name: str) -> Named:
+    if name not in among:
+        raise ConfigError(f"no {what} {name!r}{hint(name, among)}")
+    return among[name]
+
+
+def _refusal(dataset: str, **arguments: Any) -> str | None:
+    """What the column mapping thinks is wrong with the arguments, if anything."""
+    from reconcilers.canonical import Mapping as ColumnMapping
+
+    try:
+        ColumnMapping(dataset=dataset, **arguments)
+    except ConfigError as error:
+        return str(error)
+    return None
