@@ -47,6 +47,8 @@ FAMILIES = {
     Kind.SCRAP: "return",
     Kind.HOLD: "hold",
     Kind.RELEASE: "hold",
+    Kind.XFER_OUT: "transfer",
+    Kind.XFER_IN: "transfer",
 }
 
 #: Kinds whose document, not the posting, says what is expected (DOMAIN 2.1, short receipts).

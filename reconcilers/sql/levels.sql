@@ -32,7 +32,7 @@ select
                 + now_b))
         when 'return' then if(getvariable('returns_sellable'), 0, greatest(0, received_b - restocked - scrapped))
         when 'hold' then greatest(0, now_b - now_a)
-        when 'XFER_IN' then greatest(0, now_b - now_a)
+        when 'transfer' then greatest(0, now_b - now_a)
         when 'RECEIPT' then 0
         when 'POS_RETURN' then 0
         when 'PUBLISH' then 0
