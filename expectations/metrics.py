@@ -71,7 +71,7 @@ def measure(rows: pa.Table, metrics: Iterable[Metric]) -> Values:
                 raise ConfigError(f"no column {column!r} for {metric.name}; there are: {', '.join(rows.column_names)}")
     if not wanted:
         return {}
-    with connect() as con:
+    with connect(threads=1) as con:
         con.register("rows", rows)
         select = ", ".join(_expression(metric) for metric in wanted.values())
         (answers,) = con.execute(f"select {select} from rows").fetchall()

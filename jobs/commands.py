@@ -253,8 +253,7 @@ def cases_document(outcomes: list[cases.Outcome]) -> list[dict[str, Any]]:
             "title": outcome.title,
             "passed": outcome.passed,
             "differences": {
-                name: {"expected": expected, "found": found}
-                for name, (expected, found) in outcome.differences.items()
+                name: {"expected": expected, "found": found} for name, (expected, found) in outcome.differences.items()
             },
         }
         for outcome in outcomes
@@ -324,9 +323,7 @@ def connectors_text(found: list[dict[str, Any]]) -> str:
     for connector in found:
         options = [f"  {key:<12} {words}" for key, words in connector["options"].items()]
         example = [f"    {line}" for line in connector["example"].strip().splitlines()]
-        blocks.append(
-            "\n".join([f"{connector['name']}: {connector['summary']}", *options, "  example:", *example])
-        )
+        blocks.append("\n".join([f"{connector['name']}: {connector['summary']}", *options, "  example:", *example]))
     return "\n\n".join(blocks)
 
 

@@ -59,8 +59,7 @@ def newest_snapshots(
     found: dict[str, dict[str, Snapshot]] = {}
     for name in systems:
         found[name] = {
-            dataset: _snapshot(workspace, name, dataset, chosen)
-            for dataset in dataset_names(config.system(name))
+            dataset: _snapshot(workspace, name, dataset, chosen) for dataset in dataset_names(config.system(name))
         }
     return found
 

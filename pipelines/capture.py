@@ -95,7 +95,10 @@ def capture(
         Unreachable: a source cannot be read, or a snapshot cannot be written.
         ConfigError: a source does not have the columns that its mapping names.
     """
-    taken = [_planned(request, workspace, now) for request in requests]
+    planned = [_planned(request, now) for request in requests]
+    # As many buckets for all of them as the largest needs: then no bucket is read twice.
+    largest = max((plan.estimated_rows for _, plan in planned), default=0)
+    taken = [_begun(request, plan, workspace, now, buckets_for(largest)) for request, plan in planned]
     tasks = [task for each in taken for task in each.tasks()]
     with pipeline(beam_args) as built:
         _ = (
@@ -205,7 +208,7 @@ def _completed(raw: pa.Table, mapping: Mapping) -> pa.Table:
     return raw
 
 
-def _planned(request: CaptureRequest, workspace: str, now: datetime) -> _Taken:
+def _planned(request: CaptureRequest, now: datetime) -> tuple[CaptureRequest, Plan]:
     try:
         plan = open_source(request.connector, request.options, request.context).plan(now)
     except ReconError as error:
@@ -213,10 +216,14 @@ def _planned(request: CaptureRequest, workspace: str, now: datetime) -> _Taken:
     if plan.as_of_column is not None:
         columns = {**request.mapping.columns, "as_of": plan.as_of_column}
         request = replace(request, mapping=replace(request.mapping, columns=columns))
+    return request, plan
+
+
+def _begun(request: CaptureRequest, plan: Plan, workspace: str, now: datetime, buckets: int) -> _Taken:
     snapshot_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
     directory = snapshots.directory_of(workspace, request.system, request.dataset, snapshot_id)
     filesystem.makedirs(directory)
-    return _Taken(request, plan, snapshot_id, directory, request.buckets or buckets_for(plan.estimated_rows))
+    return _Taken(request, plan, snapshot_id, directory, request.buckets or buckets)
 
 
 def _finished(taken: _Taken, now: datetime) -> Snapshot:

@@ -99,7 +99,7 @@ def reconcile_part(task: PairTask, bucket: int, run: str, destination: str) -> N
         events_a=_events(task.events_a, bucket, of, task.pair),
         events_b=_events(task.events_b, bucket, of, task.pair),
     )
-    result = reconcile_bucket(inputs, task.pair, run, _previous(task, bucket, of))
+    result = reconcile_bucket(inputs, task.pair, run, _previous(task, bucket, of), threads=1)
     write_part(result, task.pair, destination, part_name(task.pair.name, bucket, of))
 
 
@@ -113,7 +113,8 @@ def write_part(result: Reconciled, pair: Pair, destination: str, name: str) -> N
     for output in OUTPUTS:
         table: pa.Table = getattr(result, output)
         buffer = io.BytesIO()
-        pq.write_table(table, buffer, compression="zstd", compression_level=1)
+        # statistics of decimals cost more than anything that reads these files would gain
+        pq.write_table(table, buffer, compression="zstd", compression_level=1, write_statistics=["sku"])
         filesystem.write_atomic(filesystem.join(destination, output, name), buffer.getbuffer())
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 P = 0x9E3779B97F4A7C15
-TARGET_ROWS = 600_000
+TARGET_ROWS = 700_000
 MAX_BUCKETS = 4096
 
 #: Keys hashed at a time: a chunk's bytes stay in the processor's cache.
@@ -20,7 +20,7 @@ _CHUNK = 65_536
 
 
 def buckets_for(rows: int) -> int:
-    """The number of buckets for so many rows: a power of two, some 600,000 rows a bucket."""
+    """The number of buckets for so many rows: a power of two, some 700,000 rows a bucket at most."""
     wanted = max(1, -(-rows // TARGET_ROWS))
     return int(min(MAX_BUCKETS, 1 << (wanted - 1).bit_length()))
 

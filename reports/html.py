@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.model import PairReport, Report
-from reports.text import plain, signed
+from reports.text import money, plain, signed
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -23,9 +24,13 @@ _STATUS = {
 def render(report: Report) -> str:
     """The report as HTML text."""
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters |= {"plain": plain, "signed": signed, "number": number, "when": when}
+    environment.filters |= {"plain": plain, "signed": signed, "number": number, "worth": worth, "when": when}
     icon, status = _STATUS[report.status]
     return environment.get_template("report.html.j2").render(
         report=report,
@@ -37,10 +42,16 @@ def render(report: Report) -> str:
     )
 
 
-def number(value: object) -> Markup:
-    """A number cell: shown with signs between thousands, sorted by its value."""
+def number(value: object, label: str = "", shown: str | None = None) -> Markup:
+    """A number cell: shown with signs between thousands, sorted by its value; `label` is for phones."""
     exact = "" if value is None else str(value)
-    return Markup('<td class="number" data-value="{}">{}</td>').format(exact, plain(value))
+    cell = Markup('<td class="number" data-label="{}" data-value="{}">{}</td>')
+    return cell.format(label, exact, plain(value) if shown is None else shown)
+
+
+def worth(value: Decimal | None, label: str = "value") -> Markup:
+    """A cell with a value in money."""
+    return number(value, label, money(value))
 
 
 def when(value: datetime | str | None) -> str:

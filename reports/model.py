@@ -74,6 +74,11 @@ class Fault:
     causes: tuple[Cause, ...]
 
     @property
+    def rank(self) -> int:
+        """The severity as a number, 0 for the worst."""
+        return SEVERITIES.index(self.severity)
+
+    @property
     def words(self) -> str:
         """What it is."""
         return words.of_reason(self.reason) or words.of_class(self.class_name)
@@ -194,11 +199,9 @@ class Report:
         """What a shop manager has to know, in a sentence or two."""
         if self.refused:
             first = self.refused[0]
-            return (
-                f"Nothing can be concluded: {first.system}/{first.dataset} failed {_count(first.critical, 'critical expectation')}"
-                + (f", and so did {len(self.refused) - 1} more" if len(self.refused) > 1 else "")
-                + "."
-            )
+            failed = _count(first.critical, "critical expectation")
+            more = f", and {_count(len(self.refused) - 1, 'more snapshot')} did too" if len(self.refused) > 1 else ""
+            return f"Nothing can be concluded: {first.system}/{first.dataset} failed {failed}{more}."
         return " ".join(_verdict(self.pairs))
 
 
@@ -394,10 +397,11 @@ def _verdict(pairs: Iterable[PairReport]) -> Iterable[str]:
     moving = sum(pair.group("in_flight").keys for pair in pairs)
     unjudged = sum(pair.group("unjudged").keys for pair in pairs)
     if faults:
-        value = sum((g.value for pair in pairs for g in pair.groups if g.name in ("late", "conflict", "break")), Decimal(0))
-        yield f"{faults:,} of {_count(keys, 'stock number')} {'needs' if faults == 1 else 'need'} somebody: {_kinds(pairs)}" + (
-            f", worth {value:,.2f}." if value else "."
-        )
+        groups = [group for pair in pairs for group in pair.groups if group.name in ("late", "conflict", "break")]
+        value = sum((group.value for group in groups), Decimal(0))
+        needs = "needs" if faults == 1 else "need"
+        worth = f"; together worth {value:,.2f}" if value else ""
+        yield f"{faults:,} of {_count(keys, 'stock number')} {needs} somebody: {_kinds(pairs)}{worth}."
     else:
         yield f"None of {_count(keys, 'stock number')} needs anybody."
     if moving:
@@ -413,7 +417,8 @@ def _kinds(pairs: Iterable[PairReport]) -> str:
     for pair in pairs:
         for reason, keys in pair.reasons:
             counts[words.of_reason(reason)] = counts.get(words.of_reason(reason), 0) + keys
-    return ", ".join(f"{count:,} {said}" for said, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{said} ({count:,})" for said, count in ordered)
 
 
 def _count(number: int, thing: str) -> str:

@@ -57,6 +57,11 @@ def plain(value: Any) -> str:
     return str(value)
 
 
+def money(value: Decimal | None) -> str:
+    """A value with two places."""
+    return "" if value is None else f"{value:,.2f}"
+
+
 def signed(value: Decimal | None) -> str:
     """A difference with its sign."""
     text = plain(value)
@@ -67,7 +72,7 @@ def _pair(pair: PairReport) -> str:
     heading = f"{pair.name}: {pair.keys:,} keys"
     groups = table(
         [
-            {"": group.words, "keys": group.keys, "units": group.units, "value": group.value}
+            {"": group.words, "keys": group.keys, "units": group.units, "value": round(group.value, 2)}
             for group in pair.groups
             if group.keys
         ],

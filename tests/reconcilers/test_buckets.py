@@ -61,7 +61,7 @@ def test_buckets_are_even():
     assert 900 < min(counts) <= max(counts) < 1100
 
 
-@pytest.mark.parametrize(("rows", "buckets"), [(0, 1), (600_000, 1), (600_001, 2), (10_000_000, 32), (10**12, 4096)])
+@pytest.mark.parametrize(("rows", "buckets"), [(0, 1), (700_000, 1), (700_001, 2), (10_000_000, 16), (10**12, 4096)])
 def test_as_many_buckets_as_the_rows_need(rows, buckets):
     assert buckets_for(rows) == buckets
 
