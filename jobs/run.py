@@ -142,8 +142,8 @@ def finish(
 def report_of(workspace: Workspace, summary: Mapping[str, Any]) -> model.Report:
     """The report of a run, built from its data sets."""
     directory = workspace.run_directory(summary["run_id"])
-    tables = [read_output(directory, output) for output in ("breaks", "corrections", "in_flight")]
-    return model.build(summary, *tables, summary["validation"])
+    breaks, corrections, in_flight = (read_output(directory, o) for o in ("breaks", "corrections", "in_flight"))
+    return model.build(summary, breaks, corrections, in_flight, summary["validation"])
 
 
 def within_gates(summary: Mapping[str, Any]) -> bool:

@@ -10,26 +10,38 @@ from typing import Any
 
 from reconcilers.schemas import Class
 from reports import words
-from reports.model import Cause, causes
-from reports.text import plain, signed
+from reports.model import causes
+from reports.records import Cause, suspect
+from reports.text import plain, printable, signed
 
-_KINDS = {
+_DOCUMENTS = {
+    "HOLD": "hold {ref}",
+    "RELEASE": "hold {ref} released",
     "PLACE": "order {ref} placed",
     "CANCEL": "order {ref} cancelled",
     "ALLOCATE": "order {ref} allocated",
+    "DEALLOC": "order {ref} deallocated",
+    "PICK": "order {ref} picked",
     "SHIP": "order {ref} shipped",
+    "RETURN_ANNOUNCED": "return {ref} announced",
     "RETURN_RECV": "return {ref} received",
     "RESTOCK": "return {ref} restocked",
-    "SCRAP": "{ref} scrapped",
+    "SCRAP": "return {ref} scrapped",
     "POS_SALE": "store sale {ref}",
     "POS_RETURN": "store return {ref}",
-    "HOLD": "hold {ref}",
     "XFER_OUT": "transfer {ref} sent",
     "XFER_IN": "transfer {ref} received",
     "RECEIPT": "delivery {ref} received",
     "ADJUST": "adjustment {ref}",
+    "COUNT": "count {ref}",
     "PUBLISH": "correction {ref}",
 }
+
+#: Columns of a level that an explanation has under the same name.
+_SAME = (
+    *("pair", "sku", "location", "quantity_a", "as_of_a", "quantity_b", "as_of_b", "raw_diff", "expected_diff"),
+    *("unexplained", "unexplained_lo", "unexplained_hi", "reason", "atp", "publish"),
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +62,7 @@ class Explanation:
     """The sum of one key: `raw_diff = expected_diff + unexplained`, and what makes it up.
 
     `expected_diff = Σ lines + shaped`, where `shaped` is what a number that never shows less than
-    zero, or whole units only, leaves out.
+    zero, or whole units only, leaves out. Quantities are None where a side has no number.
     """
 
     pair: str
@@ -69,7 +81,10 @@ class Explanation:
     unexplained_hi: Decimal | None
     class_name: str
     reason: str | None
+    words: str
+    advice: str
     causes: tuple[Cause, ...]
+    severity: str | None
     first_seen_run: str | None
     runs_seen: int
     atp: Decimal | None
@@ -79,12 +94,12 @@ class Explanation:
     @property
     def target(self) -> str:
         """The system whose number is checked."""
-        return self.pair.split("~")[0]
+        return self.pair.partition("~")[0]
 
     @property
     def authority(self) -> str:
         """The system that is believed."""
-        return self.pair.split("~")[1]
+        return self.pair.partition("~")[2]
 
 
 def explain(
@@ -93,80 +108,139 @@ def explain(
     break_row: Mapping[str, Any] | None,
     snapshots: Iterable[Mapping[str, Any]],
 ) -> Explanation:
-    """The explanation of a level (`levels_schema`) from its documents (`in_flight_schema`) and break."""
+    """The explanation of one key.
+
+    Args:
+        level: its row of `levels_schema`.
+        documents: its rows of `in_flight_schema`.
+        break_row: its row of `breaks_schema`, None for a key that is MATCHED.
+        snapshots: the run's snapshots, as `summary.json` has them.
+    """
     lines = tuple(
         Line(d["ref"], d["kind"], d["quantity"], d["posted_at"], d["clears_by"], d["class"], d["reason"])
-        for d in documents
+        for d in sorted(documents, key=lambda d: (str(d["posted_at"]), d["ref"]))
     )
     expected = level["expected_diff"]
     summed = sum((line.quantity for line in lines), Decimal(0))
     systems = level["pair"].split("~")
+    found = break_row or {}
+    candidates = tuple(causes(found.get("causes", "[]")))
+    suspected = suspect(level["reason"], candidates)
     return Explanation(
         lines=lines,
         shaped=Decimal(0) if expected is None else expected - summed,
         class_name=level["class"],
-        causes=tuple(causes(break_row["causes"])) if break_row else (),
-        first_seen_run=break_row["first_seen_run"] if break_row else None,
-        runs_seen=break_row["runs_seen"] if break_row else 0,
-        snapshots=tuple(f"{s['system']}/{s['dataset']} {s['snapshot_id']}" for s in snapshots if s["system"] in systems),
-        **{
-            name: level[name]
-            for name in (
-                "pair", "sku", "location", "quantity_a", "as_of_a", "quantity_b", "as_of_b", "raw_diff",
-                "expected_diff", "unexplained", "unexplained_lo", "unexplained_hi", "reason", "atp", "publish",
-            )
-        },
-    )  # fmt: skip
+        words=words.name(level["class"], level["reason"]),
+        advice=words.advice(level["class"], suspected.reason if suspected else level["reason"]),
+        causes=candidates,
+        severity=found.get("severity"),
+        first_seen_run=found.get("first_seen_run"),
+        runs_seen=found.get("runs_seen", 0),
+        snapshots=tuple(
+            f"{s['system']}/{s['dataset']} {s['snapshot_id']}" for s in snapshots if s["system"] in systems
+        ),
+        **{name: level[name] for name in _SAME},
+    )
 
 
 def text(explanation: Explanation) -> str:
     """The explanation as a sum for a terminal."""
     e = explanation
-    said = words.of_reason(e.reason) or words.CLASSES[Class(e.class_name)].advice.rstrip(".")
-    rows: list[tuple[str, str, str]] = [
-        (f"{e.target} shows", plain(e.quantity_a), _as_of(e.quantity_a, e.as_of_a)),
-        (f"{e.authority} shows", plain(e.quantity_b), _as_of(e.quantity_b, e.as_of_b)),
+    said = "" if e.class_name == Class.MATCHED else f" ({e.words})"
+    blocks = [
+        [f"{printable(e.sku)} at {printable(e.location)}, {e.pair}: {e.class_name}{said}"],
+        _aligned([*_numbers(e), *_sum(e)]),
+        _doubts(e),
+        _causes(e),
+        [_promise(e)],
     ]
-    if e.raw_diff is not None:
-        rows.append(("difference", signed(e.raw_diff) or "0", ""))
-        rows += [(f"  {_named(line)}", signed(line.quantity), _when(line)) for line in e.lines]
-        if e.shaped:
-            rows.append(("  never below zero, or whole units only", signed(e.shaped), ""))
-        rows.append(("expected difference", signed(e.expected_diff) or "0", ""))
-        rows.append(("unexplained", signed(e.unexplained) or "0", _bounds(e)))
-    width = max(len(label) for label, _, _ in rows)
-    number = max(len(value) for _, value, _ in rows)
-    lines = [f"{e.sku} at {e.location}, {e.pair}: {e.class_name} ({said})"]
-    lines += [f"  {label.ljust(width)}  {value.rjust(number)}  {note}".rstrip() for label, value, note in rows]
-    lines += [f"  probably: {c.words}, {signed(c.quantity)} ({c.evidence})" for c in e.causes]
-    if e.publish is None:
-        lines.append("  nothing is published for this key")
-    else:
-        lines.append(f"  can be promised: {plain(e.atp)}; {e.target} should show: {plain(e.publish)}")
+    if e.class_name not in (Class.MATCHED, Class.IN_FLIGHT):
+        blocks.append([f"  what to do: {e.advice}"])
     if e.runs_seen > 1:
-        lines.append(f"  seen in {e.runs_seen} runs, first in {e.first_seen_run}")
-    return "\n".join(lines)
+        blocks.append([f"  seen in {e.runs_seen} runs, first in {e.first_seen_run}"])
+    return "\n".join(line for block in blocks for line in block)
+
+
+Labelled = tuple[str, str, str]
+
+
+def _aligned(rows: Sequence[Labelled]) -> list[str]:
+    label = max(len(row[0]) for row in rows)
+    number = max(len(row[1]) for row in rows)
+    return [f"  {name.ljust(label)}  {value.rjust(number)}  {note}".rstrip() for name, value, note in rows]
+
+
+def _numbers(e: Explanation) -> Iterable[Labelled]:
+    for system, quantity, as_of in (
+        (e.target, e.quantity_a, e.as_of_a),
+        (e.authority, e.quantity_b, e.as_of_b),
+    ):
+        note = f"as of {plain(as_of)}" if as_of else ""
+        yield f"{system} shows", plain(quantity) or "nothing", note
+
+
+def _sum(e: Explanation) -> Iterable[Labelled]:
+    if e.raw_diff is not None:
+        yield "difference", _zero(e.raw_diff), ""
+    for line in e.lines:
+        yield f"  {_named(line)}", signed(line.quantity), _when(line)
+    if e.shaped:
+        yield "  never below zero, or whole units only", signed(e.shaped), ""
+    if e.expected_diff is not None:
+        yield "expected difference", _zero(e.expected_diff), ""
+    if e.unexplained is not None:
+        yield "unexplained", _zero(e.unexplained), _meaning(e)
+
+
+def _zero(quantity: Decimal) -> str:
+    return signed(quantity) or "0"
+
+
+def _meaning(e: Explanation) -> str:
+    if not e.unexplained or e.unexplained_lo != e.unexplained_hi:
+        return ""
+    return f"{e.target} shows too {'much' if e.unexplained > 0 else 'little'}"
+
+
+def _doubts(e: Explanation) -> list[str]:
+    if e.unexplained_lo is None or e.unexplained_lo == e.unexplained_hi:
+        return []
+    low, high = _zero(e.unexplained_lo), _zero(e.unexplained_hi or Decimal(0))
+    return [f"  the numbers were read while stock moved: what is unexplained is between {low} and {high}"]
+
+
+def _causes(e: Explanation) -> list[str]:
+    """The candidates that say more than the verdict and its documents do."""
+    told = {(line.ref, line.reason) for line in e.lines}
+    return [
+        f"  probable cause: {cause.words}, {signed(cause.quantity)} ({printable(cause.evidence)})"
+        for cause in e.causes
+        if (cause.evidence, cause.reason) not in told
+    ]
+
+
+def _promise(e: Explanation) -> str:
+    if e.atp is None:
+        return "  nothing is published: what can be promised is not known"
+    promised = plain(max(e.atp, Decimal(0)))
+    if e.atp < 0:
+        promised += f", {plain(-e.atp)} too few for what is promised already and the safety stock"
+    else:
+        promised += " (after orders and safety stock)"
+    if e.publish is None:
+        return f"  can be promised: {promised}; nothing is published, as it could not be judged"
+    return f"  can be promised: {promised}; to publish: {plain(e.publish)}"
 
 
 def _named(line: Line) -> str:
-    return _KINDS.get(line.kind, "{ref} " + line.kind).format(ref=line.ref)
-
-
-def _as_of(quantity: Decimal | None, as_of: datetime | None) -> str:
-    return "does not know this key" if quantity is None else f"as of {plain(as_of)}"
+    return _DOCUMENTS.get(line.kind, line.kind + " {ref}").format(ref=printable(line.ref))
 
 
 def _when(line: Line) -> str:
-    posted = f"{line.posted_at:%Y-%m-%d %H:%M} UTC" if line.posted_at else ""
-    if line.class_name == "CONFLICT":
-        return f"{posted}, {words.of_reason(line.reason)}: never clears by itself"
-    if line.clears_by is None:
-        return posted
-    late = " (overdue)" if line.class_name == "LATE" else ""
-    return f"{posted}, due {line.clears_by:%Y-%m-%d %H:%M} UTC{late}"
-
-
-def _bounds(e: Explanation) -> str:
-    if e.unexplained_lo == e.unexplained_hi:
-        return ""
-    return f"somewhere from {plain(e.unexplained_lo)} to {plain(e.unexplained_hi)}: it was read while it moved"
+    parts = [f"{line.posted_at:%Y-%m-%d %H:%M} UTC"] if line.posted_at else []
+    if line.clears_by:
+        late = " (overdue)" if line.class_name == Class.LATE else ""
+        parts.append(f"due {line.clears_by:%Y-%m-%d %H:%M} UTC{late}")
+    elif line.class_name == Class.CONFLICT:
+        parts.append(f"{words.name('', line.reason)}: never clears by itself")
+    return ", ".join(parts)

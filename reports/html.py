@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.model import PairReport, Report
-from reports.text import money, plain, signed
+from reports.records import PairReport, Report
+from reports.text import money, plain, printable, share, signed
 
 TEMPLATES = Path(__file__).parent / "templates"
 
-_STATUS = {
+#: An icon and words for each status: colour alone says nothing to many readers, or in print.
+STATUS = {
     "good": ("✓", "All is well"),
     "attention": ("!", "Somebody is needed"),
-    "refused": ("✕", "Refused"),
+    "unjudged": ("?", "Not everything could be judged"),
+    "refused": ("✕", "Refused: the data cannot be trusted"),
 }
+
+#: A bar is this wide; a group too small to be seen gets a sliver, a label only where it has room.
+WIDTH, HEIGHT, SLIVER, LABELLED = 100.0, 28, 1.2, 30.0
 
 
 def render(report: Report) -> str:
@@ -30,56 +34,53 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"plain": plain, "signed": signed, "number": number, "worth": worth, "when": when}
-    icon, status = _STATUS[report.status]
+    filters = (plain, printable, signed, money, share, when, instant, bar)
+    environment.filters |= {each.__name__: each for each in filters}
+    icon, status = STATUS[report.status]
     return environment.get_template("report.html.j2").render(
         report=report,
         icon=icon,
         status=status,
-        bar=bar,
-        script=Markup((TEMPLATES / "report.js").read_text(encoding="utf-8")),  # noqa: S704  our own file
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),  # noqa: S704  our own file
+        script=_own("report.js"),
+        style=_own("report.css"),
     )
 
 
-def number(value: object, label: str = "", shown: str | None = None) -> Markup:
-    """A number cell: shown with signs between thousands, sorted by its value; `label` is for phones."""
-    exact = "" if value is None else str(value)
-    cell = Markup('<td class="number" data-label="{}" data-value="{}">{}</td>')
-    return cell.format(label, exact, plain(value) if shown is None else shown)
-
-
-def worth(value: Decimal | None, label: str = "value") -> Markup:
-    """A cell with a value in money."""
-    return number(value, label, money(value))
-
-
-def when(value: datetime | str | None) -> str:
-    """An instant for people, in UTC."""
-    if isinstance(value, str):
-        value = datetime.fromisoformat(value)
+def when(value: datetime | None) -> str:
+    """An instant for people, in UTC, to the minute."""
     return "" if value is None else f"{value:%Y-%m-%d %H:%M}"
 
 
-def bar(pair: PairReport) -> Markup:
-    """A pair's keys as one stacked bar; a group too small to see is at least a sliver."""
-    width, height = 1000.0, 28
+def instant(value: datetime | None) -> str:
+    """An instant for machines, which sorts as text."""
+    return "" if value is None else value.isoformat()
+
+
+def bar(pair: PairReport, identifier: str) -> Markup:
+    """A pair's keys as one stacked bar; every group that has keys can be seen."""
     shown = [group for group in pair.groups if group.keys]
-    least = 6.0
-    free = width - least * len(shown)
-    parts, left = [], 0.0
+    said = ", ".join(f"{group.words} {group.keys:,} ({share(group.keys, pair.keys)})" for group in shown)
+    free = WIDTH - SLIVER * len(shown)
+    parts, left = Markup(""), 0.0
     for group in shown:
-        part = least + free * group.keys / pair.keys
-        parts.append(
-            Markup('<rect class="{}" x="{}" y="0" width="{}" height="{}"><title>{}: {:,}</title></rect>').format(
-                group.name, round(left, 1), round(part - 1.5, 1), height, group.words, group.keys
-            )
-        )
-        left += part
-    said = ", ".join(f"{group.keys:,} {group.words}" for group in shown)
+        width = SLIVER + free * group.keys / pair.keys
+        label = f"{group.words} {share(group.keys, pair.keys)}" if width >= LABELLED else ""
+        parts += _segment(group.name, f"{group.words}: {group.keys:,}", label, left, width)
+        left += width
     return Markup(
-        '<svg class="bar" viewBox="0 0 1000 28" preserveAspectRatio="none" role="img" aria-label="{}">'
-        "<title>{}</title>{}</svg>"
-    ).format(f"{pair.name}: {said}", said, Markup("").join(parts))
+        '<svg class="bar" width="100%" height="{h}" role="img" aria-labelledby="{id}-title {id}-desc">'
+        '<title id="{id}-title">{title}</title><desc id="{id}-desc">{desc}</desc>{parts}</svg>'
+    ).format(h=HEIGHT, id=identifier, title=f"{pair.keys:,} stock numbers by verdict", desc=said, parts=parts)
 
 
+def _segment(name: str, title: str, label: str, left: float, width: float) -> Markup:
+    shape = Markup(
+        '<g class="{name}"><title>{title}</title><rect x="{left:.2f}%" y="0" width="{width:.2f}%" height="{h}"/>'
+    ).format(name=name, title=title, left=left, width=width - 0.2, h=HEIGHT)
+    words = Markup('<text x="{x:.2f}%" dx="10" y="{y}">{label}</text>').format(x=left, y=HEIGHT // 2 + 5, label=label)
+    return shape + (words if label else Markup("")) + Markup("</g>")
+
+
+def _own(name: str) -> Markup:
+    """A file of ours, which goes into the page as it is."""
+    return Markup((TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704

@@ -6,35 +6,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
+from unicodedata import combining, east_asian_width
 
-from reports.model import PairReport, Quality, Report
+from reports.records import Gate, PairReport, Quality, Report
+from reports.sentence import count
 
-#: Rows of faults that a terminal shows.
+#: Rows of faults that a terminal shows for a pair, and the characters of a name in them.
 FAULTS = 10
+LENGTH = 40
 
 
 def verdict(report: Report) -> str:
-    """The verdict, what needs somebody, and how good the data is."""
+    """The verdict, what needs somebody, how good the data is, and what could not be judged."""
     blocks = [report.verdict, *(_pair(pair) for pair in report.pairs)]
     troubled = [line for each in report.quality for line in _quality(each)]
     if troubled:
         blocks.append("\n".join(["data quality", *troubled]))
-    tripped = [gate for gate in report.gates if not gate["passed"]]
+    tripped = [gate for gate in report.gates if not gate.passed]
     if tripped:
-        gates = [f"  {g['pair']}: {g['gate']} {plain(g['value'])} is beyond {plain(g['bound'])}" for g in tripped]
-        blocks.append("\n".join(["gates", *gates]))
+        blocks.append("\n".join(["gates", *map(_gate, tripped)]))
     return "\n\n".join(blocks)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> str:
     """Rows as aligned columns; numbers to the right, with signs between thousands."""
     cells = [[plain(row[column]) for column in columns] for row in rows]
-    widths = [max(map(len, [name, *(row[i] for row in cells)])) for i, name in enumerate(columns)]
+    widths = [max(map(_width, [name, *(row[i] for row in cells)])) for i, name in enumerate(columns)]
     right = [bool(rows) and all(_is_number(row[column]) for row in rows) for column in columns]
 
     def line(texts: Sequence[str]) -> str:
-        aligned = [t.rjust(w) if r else t.ljust(w) for t, w, r in zip(texts, widths, right, strict=True)]
-        return "  ".join(aligned).rstrip()
+        padded = [
+            " " * (width - _width(text)) + text if to_right else text + " " * (width - _width(text))
+            for text, width, to_right in zip(texts, widths, right, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
 
     return "\n".join([line(list(columns)), *(line(row) for row in cells)])
 
@@ -47,14 +52,22 @@ def plain(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, Decimal):
-        text = f"{value:,.4f}".rstrip("0").rstrip(".")
-        return "0" if text in ("-0", "") else text
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return plain(round(Decimal(str(value)), 4))
+    if isinstance(value, Decimal):
+        text = f"{value:,f}"
+        text = text.rstrip("0").rstrip(".") if "." in text else text
+        return "0" if text == "-0" else text
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S} UTC"
-    return str(value)
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Text without anything that moves a cursor or hides: control characters are spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def money(value: Decimal | None) -> str:
@@ -68,59 +81,92 @@ def signed(value: Decimal | None) -> str:
     return f"+{text}" if value is not None and value > 0 else text
 
 
+def share(part: int, whole: int) -> str:
+    """A part in percent; never 0 % or 100 % for what is not quite that."""
+    if part in (0, whole):
+        return "100 %" if part else "0 %"
+    percent = f"{100 * part / whole:.1f} %"
+    return {"0.0 %": "< 0.1 %", "100.0 %": "> 99.9 %"}.get(percent, percent)
+
+
+def short(text: str) -> str:
+    """A name that leaves room for others."""
+    text = printable(text)
+    return text if len(text) <= LENGTH else text[: LENGTH - 1] + "…"
+
+
 def _pair(pair: PairReport) -> str:
-    heading = f"{pair.name}: {pair.keys:,} keys"
-    groups = table(
-        [
-            {"": group.words, "keys": group.keys, "units": group.units, "value": round(group.value, 2)}
-            for group in pair.groups
-            if group.keys
-        ],
-        ["", "keys", "units", "value"] if pair.price_known else ["", "keys", "units"],
-    )
-    blocks = [heading, _indented(groups)]
-    if pair.faults:
+    columns = ["", "keys", "units", "value"] if pair.price_known else ["", "keys", "units"]
+    groups = [
+        {"": group.words, "keys": group.keys, "units": group.units, "value": _Figure(money(group.value))}
+        for group in pair.groups
+        if group.keys
+    ]
+    blocks = [f"{pair.name}: {count(pair.keys, 'key')}"]
+    if groups:
+        blocks.append(_indented(table(groups, columns)))
+    if pair.faults.rows:
         blocks += ["", _indented(_faults(pair))]
-        if pair.all_faults > FAULTS:
-            blocks.append(f"  … and {pair.all_faults - FAULTS:,} more, in the report")
-    if pair.all_corrections:
-        corrections = "1 correction" if pair.all_corrections == 1 else f"{pair.all_corrections:,} corrections"
-        blocks.append(f"\n  {corrections} proposed for {pair.target}")
-    if pair.lines_cut_off:
-        blocks.append(f"  {pair.lines_cut_off:,} order lines begin before their feed and were left out")
-    return "\n".join(blocks)
+        left_out = pair.faults.total - min(FAULTS, len(pair.faults.rows))
+        if left_out:
+            blocks.append(f"  … and {left_out:,} more, in the report")
+    remarks = list(_remarks(pair))
+    return "\n".join([*blocks, *([""] if remarks else []), *remarks])
 
 
 def _faults(pair: PairReport) -> str:
-    return table(
-        [
-            {
-                "sku": fault.sku,
-                "location": fault.location,
-                pair.target: fault.quantity_a,
-                pair.authority: fault.quantity_b,
-                "unexplained": signed(fault.unexplained),
-                "class": fault.class_name,
-                "probably": fault.words,
-                "evidence": fault.causes[0].evidence if fault.causes else "",
-            }
-            for fault in pair.faults[:FAULTS]
-        ],
-        ["sku", "location", pair.target, pair.authority, "unexplained", "class", "probably", "evidence"],
-    )
+    rows = [
+        {
+            "sku": short(fault.sku),
+            "location": short(fault.location),
+            f"{pair.target} shows": fault.quantity_a,
+            f"{pair.authority} shows": fault.quantity_b,
+            "unexplained": _Figure(signed(fault.unexplained)),
+            "severity": fault.severity,
+            "what it is": fault.words,
+            "evidence": short(fault.causes[0].evidence) if fault.causes else "",
+        }
+        for fault in pair.faults.rows[:FAULTS]
+    ]
+    return table(rows, list(rows[0]))
+
+
+def _remarks(pair: PairReport) -> Iterable[str]:
+    if pair.corrections.total:
+        yield f"  {count(pair.corrections.total, 'correction')} proposed for {pair.target}"
+    for each in pair.unjudged:
+        such_as = f"; such as {', '.join(map(short, each.examples[:3]))}" if each.examples else ""
+        yield f"  {each.keys:,} not judged, {each.words}: {each.advice}{such_as}"
+    if pair.lines_cut_off:
+        begin = "line begins" if pair.lines_cut_off == 1 else "lines begin"
+        yield f"  {pair.lines_cut_off:,} order {begin} before the feed does: left out of the sums"
 
 
 def _quality(quality: Quality) -> Iterable[str]:
-    name = f"{quality.system}/{quality.dataset}"
     for message in quality.messages:
-        yield f"  {name}: {message}"
-    for reason, count in quality.reject_reasons:
-        yield f"  {name}: {count:,} rejected: {reason}"
+        yield f"  {quality.name}: {printable(message)}"
+    for reason, rows in quality.reject_reasons:
+        yield f"  {quality.name}: {count(rows, 'row')} rejected: {printable(reason)}"
+
+
+def _gate(gate: Gate) -> str:
+    return f"  {gate.pair}: {gate.name.replace('_', ' ')} {plain(gate.value)} is beyond {plain(gate.bound)}"
 
 
 def _indented(block: str) -> str:
-    return "\n".join(f"  {line}" for line in block.splitlines())
+    return "\n".join(f"  {line}".rstrip() for line in block.splitlines())
+
+
+class _Figure(str):
+    """Text that is a number, and stands to the right."""
 
 
 def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))
+    return value is None or (isinstance(value, int | float | Decimal | _Figure) and not isinstance(value, bool))
+
+
+def _width(text: str) -> int:
+    """The columns that a terminal takes for a text."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,4 +1,4 @@
-"""Every class and reason code in plain words: what it means, and what to do about it."""
+"""Every class and reason code in plain words: what it is, and what to do about it."""
 
 from __future__ import annotations
 
@@ -9,80 +9,308 @@ from reconcilers.schemas import Class, Reason
 
 @dataclass(frozen=True)
 class Words:
-    """A short name, and a sentence for somebody who has to act."""
+    """A name for tables, the same after "3 stock numbers ...", and a sentence for who has to act."""
 
     short: str
+    counted: str
     advice: str
 
 
 CLASSES: dict[Class, Words] = {
-    Class.MATCHED: Words("agrees", "Both numbers agree and nothing is under way."),
-    Class.IN_FLIGHT: Words("on its way", "Only orders and movements on their way; it clears by itself."),
-    Class.LATE: Words("late", "What should have arrived by now has not; somebody has to look after it."),
-    Class.CONFLICT: Words("contradictory", "Two systems say what cannot both be true; it never clears by itself."),
-    Class.BREAK: Words("unexplained", "No order or movement explains the difference."),
-    Class.AMBIGUOUS: Words("cannot be told", "The export took time: the difference may or may not be explained."),
-    Class.EVENTS_INCOMPLETE: Words("feed too short", "An event feed ends before the number was read."),
-    Class.MISSING_IN_A: Words("missing in the target", "Only the authority knows this key."),
-    Class.MISSING_IN_B: Words("missing in the authority", "Only the target knows this key."),
-    Class.UNKNOWN: Words("no number", "Events mention this key, but no system shows a number for it."),
+    Class.MATCHED: Words(
+        "agrees",
+        "that agree",
+        "Both numbers agree, and nothing is under way.",
+    ),
+    Class.IN_FLIGHT: Words(
+        "on its way",
+        "that differ only by what is on its way",
+        "Only orders and movements on their way, all in time: it clears by itself.",
+    ),
+    Class.LATE: Words(
+        "late",
+        "with something overdue",
+        "What should have arrived by now has not: somebody has to look after it.",
+    ),
+    Class.CONFLICT: Words(
+        "contradictory",
+        "on which the systems contradict each other",
+        "The systems say what cannot both be true: it never clears by itself.",
+    ),
+    Class.BREAK: Words(
+        "unexplained",
+        "that nothing explains",
+        "The two numbers differ by more than orders and movements account for.",
+    ),
+    Class.AMBIGUOUS: Words(
+        "read while it moved",
+        "read while they moved",
+        "The export took time and stock moved meanwhile: the difference may or may not be explained.",
+    ),
+    Class.EVENTS_INCOMPLETE: Words(
+        "feed too short",
+        "for which an event feed ends too early",
+        "An event feed ends before the number was read: bring the feed up to date and run again.",
+    ),
+    Class.MISSING_IN_A: Words(
+        "missing in the target",
+        "that only the authority knows",
+        "Only the authority knows it: list it in the target, or leave it out on purpose.",
+    ),
+    Class.MISSING_IN_B: Words(
+        "missing in the authority",
+        "that only the target knows",
+        "Only the target knows it: add an alias, or create it in the authority.",
+    ),
+    Class.UNKNOWN: Words(
+        "no number",
+        "without any number",
+        "Orders or movements mention it, but neither system shows a number for it.",
+    ),
 }
 
 REASONS: dict[Reason, Words] = {
-    Reason.ORDER_OPEN: Words("orders open", "Placed, not shipped yet."),
-    Reason.NOT_ALLOCATED: Words("not allocated yet", "Placed, waiting for stock to be allocated."),
-    Reason.CART_HOLD: Words("held in carts", "Clears when the cart is bought or expires."),
-    Reason.MARKET_PENDING: Words("pending at the marketplace", "The marketplace holds it until payment."),
-    Reason.BACKORDER_OPEN: Words("more sold than there is", "Waits for the next delivery."),
-    Reason.RETURN_IN_TRANSIT: Words("return on its way", "Credited, goods not back yet."),
-    Reason.RETURN_IN_QC: Words("return in quality control", "Back, not yet sellable again."),
-    Reason.TRANSFER_IN_TRANSIT: Words("transfer on its way", "Sent, not received yet."),
-    Reason.RECEIPT_NOT_POSTED: Words("delivery posted on one side", "The other side will post it."),
-    Reason.POS_NOT_CLOSED: Words("store not closed yet", "The store's sales post at the end of its day."),
-    Reason.CORRECTION_IN_FLIGHT: Words("our correction on its way", "Sent, not applied yet."),
-    Reason.ORDER_NOT_IMPORTED: Words("order never imported", "Import the order again."),
-    Reason.CANCEL_NOT_PROPAGATED: Words("cancel not passed on", "Cancel the order on the other side, or stop the parcel."),
-    Reason.CANCEL_AFTER_SHIP: Words("cancelled after it shipped", "Treat it as a return: the goods have left."),
-    Reason.SHIP_NOT_POSTED: Words("shipment not posted", "Was it shipped? Post the shipment, or ship it."),
-    Reason.POS_SALE_NOT_POSTED: Words("store sale not posted", "Post the store's sale again."),
-    Reason.DUPLICATE_BACKEND_ORDER: Words("order imported twice", "Cancel the second document, stop its parcel."),
-    Reason.DUPLICATE_EVENT: Words("counted twice", "More was shipped than was ordered; reverse one posting."),
-    Reason.ADJUSTMENT_NOT_PROPAGATED: Words("adjustment not passed on", "Post the adjustment on the other side."),
-    Reason.TRANSFER_SHORT: Words("less arrived than was sent", "Count, and claim or book the difference."),
-    Reason.TRANSFER_OVER: Words("more arrived than was sent", "Count, and book the difference."),
-    Reason.SUBSTITUTED: Words("another article was sent", "Book the article that was sent."),
-    Reason.RESERVATION_ORPHAN: Words("reserved for nothing", "Release the reservation."),
-    Reason.RESERVATION_MISSING: Words("not reserved", "Reserve what the order needs."),
-    Reason.RESTOCK_TWICE: Words("put back twice", "Reverse one of the two."),
-    Reason.PUBLISH_OVERWRITE: Words("overwritten without open orders", "Find what pushes the authority's number as it is."),
-    Reason.PUBLISH_REJECTED: Words("correction refused", "See what the target answered."),
-    Reason.BUNDLE_NOT_EXPLODED: Words("a bundle was not taken apart", "Book its parts."),
-    Reason.SKU_ALIAS: Words("one article, two SKUs", "Add an alias."),
-    Reason.SKU_EMPTY: Words("no SKU", "Correct the export."),
-    Reason.UOM_MISMATCH: Words("another unit of measure", "Add the unit's factor."),
-    Reason.NODE_MAPPING: Words("another location", "Correct the mapping of locations."),
-    Reason.BASIS_MISMATCH: Words("another kind of number", "Choose the effect profile that fits."),
-    Reason.ROUNDING: Words("rounded", "One of the systems shows whole units only."),
-    Reason.NEGATIVE_SOURCE: Words("below zero", "More was sold or shipped than there was: count it."),
-    Reason.SNAPSHOT_STALE: Words("an old export", "Find out why the export did not run."),
-    Reason.SNAPSHOT_TRUNCATED: Words("a cut-off export", "Run the export again."),
-    Reason.FEED_STALE: Words("an old event feed", "Find out why the feed stopped, and run again."),
-    Reason.AS_OF_UNCERTAIN: Words("read while it moved", "Export faster, or with an instant in each row."),
-    Reason.TIMEZONE: Words("another time zone", "Correct the system's time zone."),
-    Reason.UNEXPLAINED: Words("unexplained", "Count the article, and look at both systems' ledgers."),
+    Reason.ORDER_OPEN: Words(
+        "order open",
+        "with an open order",
+        "Placed, not shipped yet; it clears with the shipment.",
+    ),
+    Reason.NOT_ALLOCATED: Words(
+        "order not allocated",
+        "with an order that waits to be allocated",
+        "The order waits for stock to be allocated: see what holds up the allocation.",
+    ),
+    Reason.CART_HOLD: Words(
+        "held in a cart",
+        "held in a cart",
+        "It clears when the cart is bought or expires.",
+    ),
+    Reason.MARKET_PENDING: Words(
+        "pending at the marketplace",
+        "with an order pending at the marketplace",
+        "The marketplace holds the units until it has the payment.",
+    ),
+    Reason.BACKORDER_OPEN: Words(
+        "sold more than there is",
+        "sold beyond what there is",
+        "It waits for the next delivery: order more, or tell the customers.",
+    ),
+    Reason.RETURN_IN_TRANSIT: Words(
+        "return on its way",
+        "with a return on its way",
+        "Credited, and the goods are not back yet.",
+    ),
+    Reason.RETURN_IN_QC: Words(
+        "return being inspected",
+        "with a return being inspected",
+        "Back in the warehouse, not sellable again yet.",
+    ),
+    Reason.TRANSFER_IN_TRANSIT: Words(
+        "transfer on its way",
+        "with a transfer on its way",
+        "Sent from one location, not received at the other yet.",
+    ),
+    Reason.RECEIPT_NOT_POSTED: Words(
+        "delivery posted on one side only",
+        "with a delivery posted on one side only",
+        "The other side has to post the delivery too.",
+    ),
+    Reason.POS_NOT_CLOSED: Words(
+        "store day not closed",
+        "with store sales that post at the end of the day",
+        "The store's sales are posted when its day is closed.",
+    ),
+    Reason.CORRECTION_IN_FLIGHT: Words(
+        "correction on its way",
+        "with a correction on its way",
+        "Sent to the target, which does not show it yet.",
+    ),
+    Reason.ORDER_NOT_IMPORTED: Words(
+        "order never imported",
+        "with an order that never reached the other system",
+        "Import the order again, and ship it.",
+    ),
+    Reason.CANCEL_NOT_PROPAGATED: Words(
+        "cancellation not passed on",
+        "with a cancellation that was not passed on",
+        "Cancel the order in the other system too, or stop the parcel.",
+    ),
+    Reason.CANCEL_AFTER_SHIP: Words(
+        "cancelled after it shipped",
+        "with an order cancelled after it had shipped",
+        "The goods have left: treat it as a return, or charge the customer after all.",
+    ),
+    Reason.SHIP_NOT_POSTED: Words(
+        "shipment not posted",
+        "with a shipment that was never posted",
+        "Ask the warehouse: if it was shipped, post the shipment; if not, ship it.",
+    ),
+    Reason.POS_SALE_NOT_POSTED: Words(
+        "store sale not posted",
+        "with a store sale that was never posted",
+        "Post the store's sale again.",
+    ),
+    Reason.DUPLICATE_BACKEND_ORDER: Words(
+        "order imported twice",
+        "with an order imported twice",
+        "Cancel the second document and stop its parcel; what has shipped is a return.",
+    ),
+    Reason.DUPLICATE_EVENT: Words(
+        "posted twice",
+        "with something posted twice",
+        "More was shipped than was ordered: reverse one of the postings.",
+    ),
+    Reason.ADJUSTMENT_NOT_PROPAGATED: Words(
+        "adjustment not passed on",
+        "with an adjustment that was not passed on",
+        "Post the adjustment in the other system too.",
+    ),
+    Reason.TRANSFER_SHORT: Words(
+        "less arrived than was sent",
+        "where less arrived than was sent",
+        "Count what arrived, and claim or book the rest.",
+    ),
+    Reason.TRANSFER_OVER: Words(
+        "more arrived than was sent",
+        "where more arrived than was sent",
+        "Count what arrived, and book the surplus.",
+    ),
+    Reason.SUBSTITUTED: Words(
+        "another article was sent",
+        "with another article sent instead",
+        "Book the article that was really sent.",
+    ),
+    Reason.RESERVATION_ORPHAN: Words(
+        "reserved for nothing",
+        "reserved for an order that is over",
+        "Release the reservation.",
+    ),
+    Reason.RESERVATION_MISSING: Words(
+        "not reserved",
+        "with an order that reserved nothing",
+        "Reserve what the order needs.",
+    ),
+    Reason.RESTOCK_TWICE: Words(
+        "put back twice",
+        "with goods put back twice",
+        "Reverse one of the two postings.",
+    ),
+    Reason.PUBLISH_OVERWRITE: Words(
+        "overwritten without its open orders",
+        "overwritten without their open orders",
+        "Find what copies the authority's number as it is, and stop it.",
+    ),
+    Reason.PUBLISH_REJECTED: Words(
+        "correction refused",
+        "with a correction that was refused",
+        "See what the target answered, and correct it there.",
+    ),
+    Reason.BUNDLE_NOT_EXPLODED: Words(
+        "bundle not taken apart",
+        "with a bundle that was not taken apart",
+        "Book the parts of the bundle.",
+    ),
+    Reason.SKU_ALIAS: Words(
+        "one article under two SKUs",
+        "that are one article under two SKUs",
+        "Add an alias.",
+    ),
+    Reason.SKU_EMPTY: Words(
+        "no SKU",
+        "without a SKU",
+        "Give the article a SKU in the system that exports it.",
+    ),
+    Reason.UOM_MISMATCH: Words(
+        "different units of measure",
+        "counted in different units of measure",
+        "One side counts pieces, the other boxes: add the factor.",
+    ),
+    Reason.NODE_MAPPING: Words(
+        "booked at another location",
+        "booked at another location",
+        "Correct the mapping of locations.",
+    ),
+    Reason.BASIS_MISMATCH: Words(
+        "different kinds of number",
+        "that are different kinds of number",
+        "Choose the effect profile that fits the number.",
+    ),
+    Reason.ROUNDING: Words(
+        "rounded",
+        "that were rounded",
+        "One of the systems shows whole units only; allow for it with a tolerance.",
+    ),
+    Reason.NEGATIVE_SOURCE: Words(
+        "below zero",
+        "below zero",
+        "More was sold or shipped than there was: count it.",
+    ),
+    Reason.SNAPSHOT_STALE: Words(
+        "old export",
+        "from an old export",
+        "Find out why the export did not run.",
+    ),
+    Reason.SNAPSHOT_TRUNCATED: Words(
+        "export cut off",
+        "from an export that was cut off",
+        "Run the export again.",
+    ),
+    Reason.FEED_STALE: Words(
+        "event feed too short",
+        "with an event feed that ends too early",
+        "Find out why the feed stopped, and run again.",
+    ),
+    Reason.AS_OF_UNCERTAIN: Words(
+        "read while it moved",
+        "read while they moved",
+        "Export faster, or with an instant in each row.",
+    ),
+    Reason.TIMEZONE: Words(
+        "wrong time zone",
+        "read in the wrong time zone",
+        "Correct the system's time zone in the configuration.",
+    ),
+    Reason.UNEXPLAINED: Words(
+        "unexplained",
+        "that nothing explains",
+        "Count the article, and compare both systems' ledgers for it.",
+    ),
 }
 
+#: What is merely on its way; a late one of these is overdue.
+TIMING = frozenset(
+    {
+        Reason.ORDER_OPEN,
+        Reason.NOT_ALLOCATED,
+        Reason.CART_HOLD,
+        Reason.MARKET_PENDING,
+        Reason.BACKORDER_OPEN,
+        Reason.RETURN_IN_TRANSIT,
+        Reason.RETURN_IN_QC,
+        Reason.TRANSFER_IN_TRANSIT,
+        Reason.RECEIPT_NOT_POSTED,
+        Reason.POS_NOT_CLOSED,
+        Reason.CORRECTION_IN_FLIGHT,
+    }
+)
 
-def of_class(name: str) -> str:
-    """The short name of a class."""
-    return CLASSES[Class(name)].short
+
+def name(class_name: str, reason: str | None) -> str:
+    """What a verdict is called in a table: its reason where it has one, else its class."""
+    return REASONS[Reason(reason)].short + overdue(class_name, reason) if reason else CLASSES[Class(class_name)].short
 
 
-def of_reason(name: str | None) -> str:
-    """The short name of a reason; nothing for none."""
-    return REASONS[Reason(name)].short if name else ""
+def counted(class_name: str, reason: str | None) -> str:
+    """The same after "3 stock numbers ..."."""
+    words = REASONS[Reason(reason)] if reason else CLASSES[Class(class_name)]
+    return words.counted + overdue(class_name, reason)
 
 
-def advice(reason: str | None, class_name: str) -> str:
-    """What to do."""
+def advice(class_name: str, reason: str | None) -> str:
+    """What to do about it."""
     return REASONS[Reason(reason)].advice if reason else CLASSES[Class(class_name)].advice
+
+
+def overdue(class_name: str, reason: str | None) -> str:
+    """A remark on what is on its way for too long; nothing for the rest."""
+    return " (overdue)" if class_name == Class.LATE and reason in TIMING else ""

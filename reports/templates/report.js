@@ -1,21 +1,33 @@
 "use strict";
 document.documentElement.classList.add("scripted");
 
-/** The value that a cell sorts by: its number where it has one, else its text. */
+/** The value that a row sorts by: a number or an instant where the cell has one, else its text. */
 function valueOf(row, column) {
   const cell = row.cells[column];
   const exact = cell.dataset.value;
-  if (exact === undefined) return cell.textContent.trim().toLowerCase();
-  return exact === "" ? -Infinity : Number(exact);
+  if (exact === undefined) return cell.textContent.trim();
+  if (exact === "") return null;
+  return cell.classList.contains("instant") ? exact : Number(exact);
 }
 
+const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
+
+/** Numbers as numbers, texts as people order them. */
+function compare(one, other) {
+  return typeof one === "number" ? one - other : collator.compare(one, other);
+}
+
+/** Sort the rows by a column, the other way round the second time; cells without a value stay last. */
 function sortBy(table, column, header) {
   const ascending = header.getAttribute("aria-sort") !== "ascending";
   for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", ascending ? "ascending" : "descending");
-  const rows = Array.from(table.tBodies[0].rows).map((row, index) => [valueOf(row, column), index, row]);
-  rows.sort((a, b) => (a[0] < b[0] ? -1 : a[0] > b[0] ? 1 : a[1] - b[1]) * (ascending ? 1 : -1));
-  for (const [, , row] of rows) table.tBodies[0].appendChild(row);
+  const rows = Array.from(table.tBodies[0].rows, (row) => ({ row, value: valueOf(row, column) }));
+  rows.sort((one, other) => {
+    if (one.value === null || other.value === null) return (one.value === null) - (other.value === null);
+    return ascending ? compare(one.value, other.value) : compare(other.value, one.value);
+  });
+  table.tBodies[0].append(...rows.map(({ row }) => row));
 }
 
 for (const table of document.querySelectorAll("table.sortable")) {
@@ -29,15 +41,13 @@ for (const table of document.querySelectorAll("table.sortable")) {
 }
 
 for (const input of document.querySelectorAll(".filter input")) {
-  const table = document.getElementById(input.dataset.table);
+  const rows = Array.from(document.getElementById(input.dataset.table).tBodies[0].rows);
+  const texts = rows.map((row) => row.textContent.toLowerCase());
   const told = input.parentElement.querySelector("output");
   input.addEventListener("input", () => {
     const wanted = input.value.trim().toLowerCase();
-    let shown = 0;
-    for (const row of table.tBodies[0].rows) {
-      row.hidden = !row.textContent.toLowerCase().includes(wanted);
-      shown += row.hidden ? 0 : 1;
-    }
-    told.textContent = wanted ? `${shown} rows` : "";
+    rows.forEach((row, index) => { row.hidden = !texts[index].includes(wanted); });
+    const shown = rows.filter((row) => !row.hidden).length;
+    told.textContent = wanted ? `${shown} of ${rows.length} rows` : "";
   });
 }
