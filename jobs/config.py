@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -59,6 +59,10 @@ from reconcilers.schemas import SCALE, Kind
 Named = TypeVar("Named")
 
 
+#: A raw column, or several: the first that is not blank.
+Columns = str | Annotated[tuple[str, ...], Field(min_length=1)]
+
+
 class Step(Strict):
     """Where an order line says how much of it took this step so far, and when."""
 
@@ -80,11 +84,12 @@ class Lines(Strict):
     """An export of order lines: its columns, and a step for each kind of event."""
 
     rest = "steps"
-    ref: str | None = None
-    doc: str | None = None
-    sku: str | None = None
-    location: str | None = None
-    unit: str | None = None
+    channel: Columns | None = None
+    ref: Columns | None = None
+    doc: Columns | None = None
+    sku: Columns | None = None
+    location: Columns | None = None
+    unit: Columns | None = None
     steps: dict[LineKind, Step]
 
     @field_validator("steps")
@@ -94,7 +99,7 @@ class Lines(Strict):
             raise wrong("has no step, such as SHIP: {quantity: shipped, at: shipped_at}")
         return steps
 
-    def columns(self) -> dict[str, str]:
+    def columns(self) -> dict[str, Columns]:
         """The columns that all steps share, by canonical name."""
         return {name: column for name in self.own_keys() if (column := getattr(self, name)) is not None}
 
@@ -113,11 +118,12 @@ class Dataset(Strict):
     timezone: TimeZone | None = None
     profile: str | None = None
     absent_means: Literal["missing", "zero"] | None = None
-    columns: dict[str, str] = Field({})
+    columns: dict[str, Columns] = Field({})
     constants: dict[str, str] = Field({})
     lines: Lines | None = None
     kinds: dict[str, KindName] = Field({})
     time_format: Pattern | None = None
+    end_of_day: Duration = timedelta(0)
     ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
     thousands: Literal["", ",", ".", "'", " "] = ""
     decimal: Literal[".", ","] = "."
@@ -146,7 +152,7 @@ class Dataset(Strict):
 
     @field_validator("columns", "constants")
     @classmethod
-    def _canonical(cls, given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
+    def _canonical(cls, given: dict[str, Columns], info: ValidationInfo) -> dict[str, Columns]:
         """Each name alone, so that each problem has its place."""
         told = {name: _refusal(cls.dataset, **{str(info.field_name): {name: text}}) for name, text in given.items()}
         refused = {name: message for name, message in told.items() if message is not None}
@@ -180,6 +186,7 @@ class Dataset(Strict):
             "lines": steps,
             "kinds": dict(self.kinds),
             "time_format": self.time_format,
+            "end_of_day": self.end_of_day,
             "ambiguous_time": self.ambiguous_time,
             "thousands": self.thousands,
             "decimal": self.decimal,
@@ -245,6 +252,7 @@ class System(Strict):
     events: Annotated[tuple[Events, ...], BeforeValidator(listed)] = ()
     aliases: File | None = None
     units: File | None = None
+    kits: File | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -254,8 +262,12 @@ class System(Strict):
 
 
 class Spelling(Strict):
-    """How the references of one side become canonical."""
+    """How the references of one side become canonical.
 
+    `xref` is a table of what the side says (raw) and what it stands for (ref); it wins over the rest.
+    """
+
+    xref: File | None = None
     strip_prefix: Texts = ()
     case: Literal["keep", "upper", "lower"] = "keep"
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv
 
-from jobs.config import Config, Dataset, PairConfig, System
+from jobs.config import Config, Dataset, PairConfig, Spelling, System
 from jobs.workspace import Workspace
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest
 from pipelines.connectors import Context
 from pipelines.reconcile import PairTask
 from pipelines.snapshots import Snapshot
+from reconcilers import kits
 from reconcilers.canonical import Mapping as ColumnMapping
 from reconcilers.errors import ConfigError
 from reconcilers.pairs import Pair, Side, Tolerance
@@ -90,6 +91,7 @@ def _capture(config: Config, system: str, dataset: str, definition: Dataset) -> 
             scale=config.decimals,
             aliases=_table(owner.aliases, ("raw", "sku")),
             units=_table(owner.units, ("sku", "unit", "factor")),
+            kits=_table(owner.kits, kits.COLUMNS),
             **{**definition.mapping_kwargs(), "timezone": timezone},
         ),
         config_hash=config.config_hash,
@@ -141,6 +143,8 @@ def _task(
             locations=rules.locations,
             references_a=_normaliser(rules, "a"),
             references_b=_normaliser(rules, "b"),
+            xref_a=_table(_spelling(rules, "a").xref, ("raw", "ref")),
+            xref_b=_table(_spelling(rules, "b").xref, ("raw", "ref")),
             tolerance=Tolerance(rules.tolerance.absolute, rules.tolerance.relative),
             safety_stock=rules.safety_stock,
             returns_sellable=rules.returns_sellable,
@@ -175,6 +179,11 @@ def _events(found: Mapping[str, Snapshot]) -> tuple[Snapshot, ...]:
     return tuple(snapshot for dataset, snapshot in found.items() if dataset.startswith("events"))
 
 
+def _spelling(rules: PairConfig, side: str) -> Spelling:
+    own: Spelling | None = getattr(rules.references, side)
+    return own or rules.references
+
+
 def _normaliser(rules: PairConfig, side: str) -> Normaliser:
-    own = getattr(rules.references, side) or rules.references
+    own = _spelling(rules, side)
     return Normaliser(tuple(own.strip_prefix), own.case)

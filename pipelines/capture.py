@@ -199,11 +199,7 @@ class _named:  # noqa: N801
 
 def _completed(raw: pa.Table, mapping: Mapping) -> pa.Table:
     """A batch of a source whose rows leave fields out has them as nulls; the split checks them all."""
-    wanted = {*mapping.columns.values(), *(c for s in mapping.lines.values() for c in (s.quantity, s.at))}
-    wanted |= {
-        name for name in ("sku", "location", "quantity", "ref", "kind", "posted_at") if mapping.raw_column(name) == name
-    }
-    for name in sorted(wanted - set(raw.column_names)):
+    for name in sorted(set(mapping.wanted) - set(raw.column_names)):
         raw = raw.append_column(name, pa.nulls(len(raw), pa.string()))
     return raw
 

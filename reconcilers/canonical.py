@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping as ReadOnlyMapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from difflib import get_close_matches
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -18,6 +19,7 @@ import pyarrow.compute as pc
 
 from reconcilers import parsing
 from reconcilers.errors import ConfigError
+from reconcilers.kits import Kits
 from reconcilers.schemas import (
     INSTANT,
     SCALE,
@@ -36,8 +38,11 @@ SIGNED = frozenset({Kind.ADJUST, Kind.PUBLISH, Kind.COUNT})
 
 _STOCK = {"sku", "location", "quantity", "as_of", "as_of_hi", "price", "unit"}
 _EVENTS = {
-    "event_id", "kind", "ref", "doc", "sku", "location", "quantity", "document_quantity", "posted_at", "unit",
+    "event_id", "kind", "channel", "ref", "doc", "sku", "location", "quantity", "document_quantity",
+    "posted_at", "unit",
 }  # fmt: skip
+#: Text columns that may come from several raw columns.
+_FALLBACKS = {"sku", "ref", "doc", "location", "event_id"}
 _INSTANTS = {"as_of", "as_of_hi", "posted_at"}
 _NEEDED = {
     "stock": ("sku", "location", "quantity"),
@@ -58,18 +63,23 @@ class LineStep:
 class Mapping:
     """How the raw columns of one dataset become canonical ones.
 
-    `columns` maps a canonical column to the raw one (the same name where it is not given);
+    `columns` maps a canonical column to the raw one (the same name where it is not given), or to
+    several: the first one of them that is not blank, and for `location` all of them, joined by `/`.
     `constants` gives a column one value for all rows. An event dataset with `lines` has one row an
     order line, with a cumulative quantity and an instant per kind; without, one row an event, whose
-    raw kind `kinds` translates. `aliases` (raw, sku) and `units` (sku, unit, factor) are small
-    tables of text; a factor is a whole number or a ratio such as `1/12`.
+    raw kind `kinds` translates. `aliases` (raw, sku), `units` (sku, unit, factor) and `kits` (kit,
+    component, quantity) are small tables of text; a factor is a whole number or a ratio such as
+    `1/12`. Where a date stands for an instant, it means `end_of_day` after its local midnight: a
+    business day may end on the next calendar day. A `channel` goes before the reference, so that the
+    same number on two channels stays apart. A COUNT that says what the book was
+    (`document_quantity`) is an ADJUST by the difference, at its own time.
 
     Raises:
         ConfigError: a name that does not exist, with a suggestion.
     """
 
     dataset: str
-    columns: ReadOnlyMapping[str, str] = field(default_factory=dict)
+    columns: ReadOnlyMapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     constants: ReadOnlyMapping[str, str] = field(default_factory=dict)
     lines: ReadOnlyMapping[Kind, LineStep] = field(default_factory=dict)
     kinds: ReadOnlyMapping[str, Kind] = field(default_factory=dict)
@@ -80,6 +90,8 @@ class Mapping:
     decimal: str = "."
     aliases: pa.Table | None = None
     units: pa.Table | None = None
+    kits: pa.Table | None = None
+    end_of_day: timedelta = timedelta(0)
     scale: int = SCALE
 
     def __post_init__(self) -> None:
@@ -96,6 +108,9 @@ class Mapping:
         both = sorted(set(self.columns) & set(self.constants))
         if both:
             raise ConfigError(f"{both[0]!r} has a column and a constant")
+        for name, column in self.columns.items():
+            if not isinstance(column, str) and (not column or name not in _FALLBACKS):
+                raise ConfigError(f"{name!r} is one column; only {', '.join(sorted(_FALLBACKS))} may be several")
         if self.ambiguous_time not in parsing.AMBIGUOUS:
             raise ConfigError(f"ambiguous_time {self.ambiguous_time!r} is not {', '.join(parsing.AMBIGUOUS)}")
         try:
@@ -107,6 +122,8 @@ class Mapping:
             _check_aliases(self.aliases)
         if self.units is not None:
             parsing.factors(self.units)
+        if self.kits is not None:
+            Kits.from_table(self.kits)
 
     @property
     def number(self) -> parsing.NumberFormat:
@@ -116,14 +133,22 @@ class Mapping:
     @property
     def time(self) -> parsing.TimeFormat:
         """How instants are written."""
-        return parsing.TimeFormat(self.timezone, self.time_format, self.ambiguous_time)
+        return parsing.TimeFormat(self.timezone, self.time_format, self.ambiguous_time, self.end_of_day)
 
-    def raw_column(self, name: str) -> str | None:
-        """The raw column of a canonical one: as mapped, or its own name where it is needed."""
+    def raw_columns(self, name: str) -> tuple[str, ...]:
+        """The raw columns of a canonical one: as mapped, or its own name where it is needed."""
         if name in self.columns:
-            return self.columns[name]
+            column = self.columns[name]
+            return (column,) if isinstance(column, str) else tuple(column)
         needed = _NEEDED["lines" if self.lines else self.dataset]
-        return name if name in needed and name not in self.constants else None
+        return (name,) if name in needed and name not in self.constants else ()
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """Every raw column that has to be there."""
+        steps = [column for step in self.lines.values() for column in (step.quantity, step.at)]
+        named = [column for name in sorted(_STOCK | _EVENTS) for column in self.raw_columns(name)]
+        return tuple(dict.fromkeys([*named, *steps]))
 
 
 @dataclass(frozen=True)
@@ -153,15 +178,16 @@ def canonicalise(raw: pa.Table, mapping: Mapping) -> Canonical:
         columns = _lines(work) if mapping.lines else _events(work)
         schema = events_schema(mapping.scale)
     rejects = work.rejects()
-    return Canonical(pa.table(columns, schema=schema), rejects, len(raw), len(raw) - len(rejects))
+    rows = pa.table(columns, schema=schema)
+    if mapping.kits is not None and mapping.dataset == "events":
+        rows = Kits.from_table(mapping.kits).explode(rows)
+    return Canonical(rows, rejects, len(raw), len(raw) - len(rejects))
 
 
 def check_columns(names: list[str], mapping: Mapping) -> None:
     """Check that every raw column that the mapping needs is there. Raises `ConfigError`."""
-    wanted = [mapping.raw_column(name) for name in sorted(_STOCK | _EVENTS)]
-    wanted += [column for step in mapping.lines.values() for column in (step.quantity, step.at)]
-    for column in wanted:
-        if column is not None and column not in names:
+    for column in mapping.wanted:
+        if column not in names:
             there = [name for name in names if name not in ORIGIN]
             raise ConfigError(f"no column {column!r} in the source{_near(column, there)}; it has: {', '.join(there)}")
 
@@ -176,19 +202,20 @@ def _stock(work: _Work) -> list[pa.Array]:
 
 
 def _events(work: _Work) -> list[pa.Array]:
-    sku, location, ref = work.sku(), work.key("location"), work.key("ref")
+    sku, location, ref = work.sku(), work.key("location"), work.ref()
     unit = work.text("unit")
     kind = work.kind()
     quantity = work.in_base_units(work.quantity("quantity"), sku, unit)
     work.refuse_negative(quantity, kind)
     document = work.in_base_units(work.quantity("document_quantity", blank_is_null=True), sku, unit)
     posted_at = work.instant("posted_at", needed=True)
+    kind, quantity, document = _counted(kind, quantity, document)
     return work.kept(work.text("event_id"), kind, ref, work.text("doc"), sku, location, quantity, document, posted_at)
 
 
 def _lines(work: _Work) -> list[pa.Array]:
     """An order line becomes an event for each step that it has taken."""
-    sku, location, ref = work.sku(), work.key("location"), work.key("ref")
+    sku, location, ref = work.sku(), work.key("location"), work.ref()
     unit, doc = work.text("unit"), work.text("doc")
     steps = {}
     for kind, step in work.mapping.lines.items():
@@ -229,15 +256,26 @@ class _Work:
         """A canonical text column: trimmed; null where it is blank or not mapped."""
         if name in self.mapping.constants:
             return pa.repeat(pa.scalar(self.mapping.constants[name], TEXT), len(self.raw))
-        column = self.mapping.raw_column(name)
-        return pa.nulls(len(self.raw), TEXT) if column is None else parsing.text(self._raw(column))
+        columns = [parsing.text(self._raw(column)) for column in self.mapping.raw_columns(name)]
+        if not columns:
+            return pa.nulls(len(self.raw), TEXT)
+        if name == "location" and len(columns) > 1:
+            return pc.binary_join_element_wise(*columns, "/", null_handling="skip")
+        return pc.coalesce(*columns)
 
     def key(self, name: str, reason: str | None = None) -> pa.Array:
         """A text column that every row must have."""
         values = self.text(name)
-        column = self.mapping.raw_column(name) or name
+        column = self._called(name)
         self.refuse(_flags(pc.is_null(values)), column, reason or f"{column}: empty")
         return values
+
+    def ref(self) -> pa.Array:
+        """The reference of a line or document, with its channel before it where it has one."""
+        values, channel = self.key("ref"), self.text("channel")
+        if channel.null_count == len(channel):
+            return values
+        return pc.coalesce(pc.binary_join_element_wise(channel, values, "/"), values)
 
     def sku(self) -> pa.Array:
         """The canonical SKU: aliases resolved."""
@@ -254,13 +292,13 @@ class _Work:
         values = self.key("kind")
         words = {**{str(kind): kind for kind in Kind}, **self.mapping.kinds}
         places = pc.index_in(values, value_set=pa.array(list(words), TEXT))
-        column = self.mapping.raw_column("kind") or "kind"
+        column = self._called("kind")
         self.refuse(_flags(pc.is_null(places)), column, f"{column}: an unknown kind of event")
         return pc.take(pa.array([str(kind) for kind in words.values()], TEXT), places)
 
     def quantity(self, name: str, *, blank_is_null: bool = False) -> pa.Array:
         """An exact decimal column."""
-        column = self.mapping.raw_column(name)
+        column = self._column(name)
         if name in self.mapping.constants:
             values = pa.repeat(pa.scalar(self.mapping.constants[name], TEXT), len(self.raw))
             return self._decimals(values, name, blank_is_null)
@@ -274,7 +312,7 @@ class _Work:
 
     def instant(self, name: str, *, needed: bool = False) -> pa.Array:
         """A UTC instant; null where it is not mapped, and where it is blank unless needed."""
-        column = self.mapping.raw_column(name)
+        column = self._column(name)
         if column is None:
             return pa.nulls(len(self.raw), INSTANT)
         values = self.raw_instant(column)
@@ -301,7 +339,7 @@ class _Work:
     def refuse_negative(self, quantity: pa.Array, kind: pa.Array) -> None:
         """A quantity below zero, where the kind says the direction already."""
         signed = pc.is_in(kind, value_set=pa.array([str(k) for k in SIGNED], TEXT))
-        column = self.mapping.raw_column("quantity") or "quantity"
+        column = self._called("quantity")
         self.refuse(_flags(pc.less(quantity, 0)) & ~_flags(signed), column, f"{column}: below zero")
 
     def kept(self, *columns: pa.Array, only: np.ndarray | None = None) -> list[pa.Array]:
@@ -340,6 +378,14 @@ class _Work:
             schema=rejects_schema(),
         )
 
+    def _column(self, name: str) -> str | None:
+        """The one raw column of a number or instant."""
+        return next(iter(self.mapping.raw_columns(name)), None)
+
+    def _called(self, name: str) -> str:
+        """What a reject calls a column."""
+        return " or ".join(self.mapping.raw_columns(name)) or name
+
     def _raw(self, column: str) -> pa.Array:
         return self.raw.column(column).combine_chunks()
 
@@ -362,9 +408,25 @@ def _near(name: str, among: set[str] | list[str]) -> str:
     return "" if not near else f"; did you mean {next(e for e in among if e.lower() == near[0])!r}?"
 
 
+def _counted(kind: pa.Array, quantity: pa.Array, book: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
+    """A stock count that says what the book was is a delta at its own time (DOMAIN 2.2)."""
+    delta = pc.fill_null(pc.and_(pc.equal(kind, str(Kind.COUNT)), pc.is_valid(book)), False)
+    if not pc.any(delta).as_py():
+        return kind, quantity, book
+    difference = pc.subtract(quantity, book).cast(quantity.type)
+    return (
+        pc.if_else(delta, str(Kind.ADJUST), kind),
+        pc.if_else(delta, difference, quantity),
+        pc.if_else(delta, pa.scalar(None, book.type), book),
+    )
+
+
 def _check_aliases(table: pa.Table) -> None:
     raw = parsing.text(table["raw"].combine_chunks())
     counts = pc.value_counts(raw).to_pylist()
     twice = [count["values"] for count in counts if count["counts"] > 1]
+    same = _flags(pc.equal(raw, parsing.text(table["sku"].combine_chunks())))
+    if same.any():
+        raise ConfigError(f"aliases: {raw[int(np.flatnonzero(same)[0])].as_py()!r} is an alias of itself")
     if twice:
         raise ConfigError(f"aliases: {twice[0]!r} stands for two SKUs")

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from reconcilers.errors import ConfigError
 from reconcilers.profiles import EffectProfile
 from reconcilers.references import Normaliser
@@ -71,7 +74,8 @@ class Pair:
     """A target (A) and its authority (B), and how their difference is judged.
 
     `locations` maps a location of the target to those of the authority that it pools; empty: the
-    same locations on both sides. `sla` says how long an event of a kind may stay one-sided (not
+    same locations on both sides. `xref_a` and `xref_b` are cross-references of a side (raw, ref, both
+    text); what they know is not normalised. `sla` says how long an event of a kind may stay one-sided (not
     given: never late). `now` is the instant against which lateness is judged.
     """
 
@@ -83,6 +87,8 @@ class Pair:
     locations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references_a: Normaliser = Normaliser()
     references_b: Normaliser = Normaliser()
+    xref_a: pa.Table | None = None
+    xref_b: pa.Table | None = None
     tolerance: Tolerance = Tolerance()
     safety_stock: Decimal = Decimal(0)
     returns_sellable: bool = False
@@ -96,6 +102,8 @@ class Pair:
             raise ConfigError(f"{self.name}: safety_stock {self.safety_stock} is below 0")
         if self.debounce < 1:
             raise ConfigError(f"{self.name}: debounce {self.debounce} is below 1")
+        for side in ("a", "b"):
+            _check_xref(self.name, getattr(self, f"xref_{side}"))
         pooled = [place for places in self.locations.values() for place in places]
         twice = sorted({place for place in pooled if pooled.count(place) > 1})
         if twice:
@@ -105,3 +113,12 @@ class Pair:
     def basis_pair(self) -> str:
         """The two numbers compared, part of a break's identity."""
         return f"{self.a.profile.name}~{self.b.profile.name}"
+
+
+def _check_xref(name: str, table: pa.Table | None) -> None:
+    """A raw reference stands for one canonical reference."""
+    if table is None:
+        return
+    for count in pc.value_counts(table["raw"]).to_pylist():
+        if count["counts"] > 1:
+            raise ConfigError(f"{name}: the cross-reference of {count['values']!r} is there {count['counts']} times")

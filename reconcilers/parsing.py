@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from math import gcd
 from typing import Any
@@ -57,12 +58,14 @@ class TimeFormat:
 
     `pattern` is a strptime pattern; None is ISO 8601, with or without offset. `ambiguous` is one of
     `AMBIGUOUS`: a local time in the hour that the clocks repeat is rejected, or read as the earlier
-    or later of the two. A local time that the clocks skip is always rejected.
+    or later of the two. A local time that the clocks skip is always rejected. A date without a time
+    is `end_of_day` after its midnight, by the clocks on the wall.
     """
 
     timezone: str = "UTC"
     pattern: str | None = None
     ambiguous: str = "reject"
+    end_of_day: timedelta = timedelta(0)
 
 
 def text(values: pa.Array) -> pa.Array:
@@ -113,10 +116,14 @@ def instants(values: pa.Array, time: TimeFormat) -> Parsed:
     if time.pattern is not None and time.pattern != "iso":
         return _by_pattern(plain, time)
     zoned = pc.match_substring_regex(plain, r"\d[T ]\d.*" + _ZONED)
+    dates = pc.match_substring_regex(plain, r"^\d{4}-\d{2}-\d{2}$") if time.end_of_day else None
     absolute, bad_absolute = _iso(pc.if_else(zoned, plain, pa.scalar(None, TEXT)), INSTANT)
     if pc.all(zoned, min_count=0).as_py() is not False:
         return Parsed(absolute, _told({"not an instant": bad_absolute}))
     local, bad_local = _iso(pc.if_else(zoned, pa.scalar(None, TEXT), plain), pa.timestamp("us"))
+    if dates is not None:
+        later = pc.add(local, pa.scalar(time.end_of_day, pa.duration("us")))
+        local = pc.if_else(pc.fill_null(dates, False), later, local)
     parsed = _localised(local, time, bad_local)
     values = pc.coalesce(absolute, parsed.values)
     both = {**parsed.wrong}

@@ -16,6 +16,7 @@ import duckdb
 import pyarrow as pa
 
 from reconcilers.pairs import Pair, Side
+from reconcilers.references import Normaliser
 from reconcilers.schemas import (
     Kind,
     Reason,
@@ -138,6 +139,8 @@ def _prepare(con: duckdb.DuckDBPyConnection, inputs: Inputs, pair: Pair, run: st
     for side, places in (("a", tuple(pair.locations)), ("b", _pooled(pair))):
         con.register(f"stock_{side}_raw", getattr(inputs, f"stock_{side}"))
         con.register(f"events_{side}_raw", getattr(inputs, f"events_{side}"))
+        if getattr(pair, f"xref_{side}") is not None:
+            con.register(f"xref_{side}", getattr(pair, f"xref_{side}"))
         con.execute(f"create temp table place_{side} (place varchar, location varchar)")
         if places:
             rows = [(p, p) for p in places] if side == "a" else places
@@ -217,18 +220,26 @@ def _stock_sql(side: str, pooled: bool) -> str:
 
 def _events_sql(inputs: Inputs, pair: Pair) -> str:
     """Both feeds in one view, at the pair's locations, with canonical references."""
+    pooled = bool(pair.locations)
     return " union all ".join(
         f"""
-        select '{side}' as side, kind, {normaliser.sql("ref")} as ref, doc, sku,
+        select '{side}' as side, kind, {_ref(normaliser, xref, "e.ref")} as ref, doc, sku,
             {"p.location" if pooled else "e.location"} as location, e.location as place,
             quantity, document_quantity, posted_at
         from {_once(events, side)} e
-        {f"join place_{side} p on e.location = p.place" if pooled else ""}"""
-        for side, events, normaliser, pooled in (
-            ("a", inputs.events_a, pair.references_a, bool(pair.locations)),
-            ("b", inputs.events_b, pair.references_b, bool(pair.locations)),
+        {f"join place_{side} p on e.location = p.place" if pooled else ""}
+        {f"left join xref_{side} x on x.raw = e.ref" if xref is not None else ""}"""
+        for side, events, normaliser, xref in (
+            ("a", inputs.events_a, pair.references_a, pair.xref_a),
+            ("b", inputs.events_b, pair.references_b, pair.xref_b),
         )
     )
+
+
+def _ref(normaliser: Normaliser, xref: pa.Table | None, column: str) -> str:
+    """The canonical reference: as the cross-reference says, else normalised."""
+    spelled = normaliser.sql(column)
+    return spelled if xref is None else f"coalesce(x.ref, {spelled})"
 
 
 def _once(events: pa.Table, side: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pyarrow as pa
@@ -167,3 +167,57 @@ def test_a_mapping_checks_itself(arguments, words):
 def test_a_missing_column_is_named_with_what_there_is():
     with pytest.raises(ConfigError, match=r"no column 'qty'.*did you mean 'Qty'.*item, place, Qty"):
         canonicalise(raw(item=["A"], place=["w"], Qty=["1"]), STOCK)
+
+
+def test_ordered_fallbacks_and_a_location_of_several_columns():
+    mapping = Mapping("stock", columns={"sku": ("sku", "variant"), "location": ("whse", "lot"), "quantity": "qty"})
+    found = canonicalise(
+        raw(sku=["A", " ", ""], variant=["1", "2", ""], whse=["BER"] * 3, lot=["L1", "", "L2"], qty=["1"] * 3), mapping
+    )
+    assert found.rows.select(["sku", "location"]).to_pylist() == [
+        {"sku": "A", "location": "BER/L1"},
+        {"sku": "2", "location": "BER"},
+    ]
+    assert found.rejects["column"].to_pylist() == ["sku or variant"]
+
+
+def test_only_names_may_have_fallbacks():
+    with pytest.raises(ConfigError, match="'quantity' is one column"):
+        Mapping("stock", columns={"quantity": ("a", "b")})
+
+
+def test_the_same_number_on_two_channels_stays_apart():
+    mapping = Mapping("events", columns={"posted_at": "at", "channel": "shop"})
+    columns = {"kind": ["SHIP"] * 3, "sku": ["A"] * 3, "location": ["s"] * 3, "quantity": ["1"] * 3}
+    found = canonicalise(
+        raw(**columns, ref=["7", "7", "7"], shop=["web", "amazon", ""], at=["2026-11-20T10:00Z"] * 3), mapping
+    )
+    assert found.rows["ref"].to_pylist() == ["web/7", "amazon/7", "7"]
+
+
+def test_a_business_day_may_end_on_the_next_calendar_day():
+    """The night of the clock change: 25 October ends at 04:00 winter time, which is 03:00 UTC."""
+    mapping = Mapping("events", columns={"posted_at": "day"}, timezone="Europe/Berlin", end_of_day=timedelta(hours=28))
+    columns = {
+        "kind": ["POS_SALE"] * 3,
+        "ref": ["1"] * 3,
+        "sku": ["A"] * 3,
+        "location": ["s"] * 3,
+        "quantity": ["1"] * 3,
+    }
+    found = canonicalise(raw(**columns, day=["2026-10-24", "2026-07-01", "2026-07-01 09:00"]), mapping)
+    assert found.rows["posted_at"].to_pylist() == [
+        datetime(2026, 10, 25, 3, tzinfo=UTC),
+        datetime(2026, 7, 2, 2, tzinfo=UTC),
+        datetime(2026, 7, 1, 7, tzinfo=UTC),
+    ]
+
+
+def test_a_count_is_a_delta_at_its_own_time():
+    mapping = Mapping("events", columns={"posted_at": "at", "document_quantity": "book"})
+    columns = {"kind": ["COUNT"] * 2, "ref": ["1", "2"], "sku": ["A"] * 2, "location": ["s"] * 2}
+    found = canonicalise(raw(**columns, quantity=["7", "9"], book=["10", ""], at=["2026-11-20T10:00Z"] * 2), mapping)
+    assert found.rows.select(["kind", "quantity", "document_quantity"]).to_pylist() == [
+        {"kind": "ADJUST", "quantity": -3, "document_quantity": None},
+        {"kind": "COUNT", "quantity": 9, "document_quantity": None},
+    ]
