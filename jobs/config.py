@@ -55,6 +55,7 @@ from pipelines import connectors
 from reconcilers import profiles
 from reconcilers.errors import ConfigError
 from reconcilers.schemas import SCALE, Kind
+from reconcilers.shares import Shares
 
 Named = TypeVar("Named")
 
@@ -286,16 +287,50 @@ class Tolerance(Strict):
     relative: Share = Decimal(0)
 
 
+class GoodsClass(Strict):
+    """The rules of a class of goods; what is not given is as the pair says."""
+
+    tolerance: Tolerance | None = None
+    safety_stock: Quantity | None = None
+
+
+class Channels(Strict):
+    """How what can be promised is split over the channels of one authority."""
+
+    weights: dict[str, Annotated[Whole, Field(ge=0)]]
+    caps: dict[str, Annotated[Whole, Field(ge=0)]] = Field({})
+
+    @model_validator(mode="after")
+    def _splits(self) -> Self:
+        try:
+            Shares(self.weights, self.caps)
+        except ConfigError as error:
+            raise wrong(str(error).removeprefix("shares: ")) from error
+        return self
+
+
 class PairConfig(Strict):
-    """The rules between a target and its authority."""
+    """The rules between a target and its authority.
+
+    `goods` is a table of SKUs with their class (sku, class), `classes` has the rules of each class.
+    """
 
     locations: dict[str, Texts] = Field({})
     references: References = References()
     sla: dict[KindName, Duration] = Field({})
     tolerance: Tolerance = Tolerance()
     safety_stock: Quantity = Decimal(0)
+    goods: File | None = None
+    classes: dict[str, GoodsClass] = Field({})
+    shares: Channels | None = None
     returns_sellable: bool = False
     debounce: Whole = Field(1, ge=1)
+
+    @model_validator(mode="after")
+    def _both(self) -> Self:
+        if bool(self.classes) != (self.goods is not None):
+            raise wrong("goods (which SKU is of which class) and classes (the rules of each) need one another")
+        return self
 
     @field_validator("locations")
     @classmethod

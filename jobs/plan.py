@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from jobs.config import Config, Dataset, PairConfig, Spelling, System
@@ -21,8 +22,11 @@ from reconcilers import kits
 from reconcilers.canonical import Mapping as ColumnMapping
 from reconcilers.errors import ConfigError
 from reconcilers.pairs import Pair, Side, Tolerance
+from reconcilers.parsing import factors
 from reconcilers.profiles import load
 from reconcilers.references import Normaliser
+from reconcilers.schemas import goods_schema, packs_schema
+from reconcilers.shares import Shares
 
 
 def dataset_names(system: System) -> dict[str, Dataset]:
@@ -147,6 +151,9 @@ def _task(
             xref_b=_table(_spelling(rules, "b").xref, ("raw", "ref")),
             tolerance=Tolerance(rules.tolerance.absolute, rules.tolerance.relative),
             safety_stock=rules.safety_stock,
+            goods=_goods(rules, config.decimals),
+            packs=_packs(config.system(a), config.system(b)),
+            shares=None if rules.shares is None else Shares(rules.shares.weights, rules.shares.caps),
             returns_sellable=rules.returns_sellable,
             debounce=rules.debounce,
             scale=config.decimals,
@@ -173,6 +180,42 @@ def _side(config: Config, system: str, found: Mapping[str, Snapshot]) -> Side:
         watermark=min(watermarks, default=None),
         absent=Decimal(0) if definition.absent_means == "zero" else None,
     )
+
+
+def _goods(rules: PairConfig, scale: int) -> pa.Table | None:
+    """The rules of every SKU that has a class.
+
+    Raises:
+        ConfigError: a SKU in two classes, or in one that has no rules.
+    """
+    table = _table(rules.goods, ("sku", "class"))
+    if table is None:
+        return None
+    rows: dict[str, dict[str, object]] = {}
+    for row in table.to_pylist():
+        known = rules.classes.get(row["class"])
+        if known is None:
+            raise ConfigError(f"{rules.goods}: {row['sku']!r} is of class {row['class']!r}, which has no rules")
+        if row["sku"] in rows:
+            raise ConfigError(f"{rules.goods}: {row['sku']!r} is there twice")
+        tolerance = known.tolerance
+        rows[row["sku"]] = {
+            "sku": row["sku"],
+            "tolerance_absolute": tolerance and tolerance.absolute,
+            "tolerance_relative": tolerance and tolerance.relative,
+            "safety_stock": known.safety_stock,
+        }
+    return pa.Table.from_pylist(list(rows.values()), schema=goods_schema(scale))
+
+
+def _packs(*systems: System) -> pa.Table | None:
+    """The pack sizes that the systems' units know."""
+    tables = [table for system in systems if (table := _table(system.units, ("sku", "unit", "factor"))) is not None]
+    if not tables:
+        return None
+    ratios = pa.concat_tables([factors(table) for table in tables])
+    whole = ratios.filter(pc.and_(pc.equal(ratios["denominator"], 1), pc.greater(ratios["numerator"], 1)))
+    return pa.table([whole["sku"], whole["numerator"]], schema=packs_schema()).group_by(["sku", "factor"]).aggregate([])
 
 
 def _events(found: Mapping[str, Snapshot]) -> tuple[Snapshot, ...]:

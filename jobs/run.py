@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -19,6 +19,7 @@ from pipelines import filesystem
 from pipelines.capture import capture
 from pipelines.reconcile import PairTask, read_output, reconcile_snapshots
 from pipelines.snapshots import Snapshot
+from reconcilers.aliases import suggest_aliases
 from reconcilers.errors import ExpectationsFailed
 from reports import html, model
 
@@ -155,7 +156,9 @@ def _pair(run: Run, task: PairTask, tallies: Any) -> dict[str, Any]:
     name = task.pair.name
     in_flight = read_output(run.directory, "in_flight", name, ["quantity"])
     corrections = read_output(run.directory, "corrections", name, ["sku"]).num_rows
+    missing = read_output(run.directory, "breaks", name, ["sku", "location", "class", "quantity_a", "quantity_b"])
     summary = pair_summary(task, tallies, in_flight, corrections)
+    summary["aliases"] = [asdict(alias) for alias in suggest_aliases(missing)]
     closes = sum(amounts["keys"] for amounts in summary["classes"].values())
     if closes != summary["keys"]:
         raise AssertionError(f"{name}: {summary['keys']} keys but {closes} in classes")

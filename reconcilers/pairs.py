@@ -14,6 +14,7 @@ from reconcilers.errors import ConfigError
 from reconcilers.profiles import EffectProfile
 from reconcilers.references import Normaliser
 from reconcilers.schemas import SCALE, Kind
+from reconcilers.shares import Shares
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,9 @@ class Pair:
     `locations` maps a location of the target to those of the authority that it pools; empty: the
     same locations on both sides. `xref_a` and `xref_b` are cross-references of a side (raw, ref, both
     text); what they know is not normalised. `sla` says how long an event of a kind may stay one-sided (not
-    given: never late). `now` is the instant against which lateness is judged.
+    given: never late). `goods` has rules of single SKUs (`goods_schema`; null: those of the pair).
+    `packs` are the sizes that one of the systems may count in (`packs_schema`), for cause candidates.
+    `shares` splits what can be promised over the channels of one authority; the target is one of them. `now` is the instant against which lateness is judged.
     """
 
     name: str
@@ -91,6 +94,9 @@ class Pair:
     xref_b: pa.Table | None = None
     tolerance: Tolerance = Tolerance()
     safety_stock: Decimal = Decimal(0)
+    goods: pa.Table | None = None
+    packs: pa.Table | None = None
+    shares: Shares | None = None
     returns_sellable: bool = False
     debounce: int = 1
     scale: int = SCALE
@@ -100,6 +106,8 @@ class Pair:
             raise ConfigError(f"{self.name}: now {self.now} has no time zone")
         if self.safety_stock < 0:
             raise ConfigError(f"{self.name}: safety_stock {self.safety_stock} is below 0")
+        if self.shares is not None and self.a.system not in self.shares.weights:
+            raise ConfigError(f"{self.name}: shares: {self.a.system!r} has no weight")
         if self.debounce < 1:
             raise ConfigError(f"{self.name}: debounce {self.debounce} is below 1")
         for side in ("a", "b"):

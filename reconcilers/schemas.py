@@ -277,6 +277,24 @@ def corrections_schema(scale: int = SCALE) -> pa.Schema:
     )
 
 
+def goods_schema(scale: int = SCALE) -> pa.Schema:
+    """Rules of single SKUs, which win over those of their pair where they are not null."""
+    quantity = quantity_type(scale)
+    return pa.schema(
+        [
+            pa.field("sku", TEXT, nullable=False),
+            ("tolerance_absolute", quantity),
+            ("tolerance_relative", pa.decimal128(PRECISION, 9)),
+            ("safety_stock", quantity),
+        ]
+    )
+
+
+def packs_schema() -> pa.Schema:
+    """How many base units are in a pack of a SKU; a SKU may have several packs."""
+    return pa.schema([pa.field("sku", TEXT, nullable=False), pa.field("factor", pa.int64(), nullable=False)])
+
+
 def tally_schema() -> pa.Schema:
     """Counts of one bucket by class and reason ("" for none); the tallies of buckets add up.
 

@@ -24,10 +24,13 @@ from reconcilers.schemas import (
     closed_schema,
     corrections_schema,
     events_schema,
+    goods_schema,
     in_flight_schema,
     levels_schema,
+    packs_schema,
     tally_schema,
 )
+from reconcilers.shares import shared
 
 _SQL = {
     step: (Path(__file__).parent / "sql" / f"{step}.sql").read_text(encoding="utf-8")
@@ -105,6 +108,8 @@ def reconcile_bucket(
         for step in ("postings", "lines", "documents", "levels"):
             con.execute(_SQL[step])
         levels = con.sql("from level").to_arrow_table()
+        if pair.shares is not None and pair.a.profile.sellable:
+            levels = shared(levels, pair.shares, pair.a.system)
         con.register("levels", levels)
         con.execute(_SQL["breaks"])
         return Reconciled(
@@ -146,6 +151,8 @@ def _prepare(con: duckdb.DuckDBPyConnection, inputs: Inputs, pair: Pair, run: st
             rows = [(p, p) for p in places] if side == "a" else places
             con.executemany(f"insert into place_{side} values (?, ?)", rows)
         con.execute(f"create temp view stock_{side} as {_stock_sql(side, bool(places))}")
+    con.register("goods", goods_schema(pair.scale).empty_table() if pair.goods is None else pair.goods)
+    con.register("pack", packs_schema().empty_table() if pair.packs is None else pair.packs)
     con.execute(f"create temp view event as {_events_sql(inputs, pair)}")
     con.execute(f"create temp table row_as_of as {_row_as_of_sql()}")
 

@@ -64,13 +64,14 @@ select
     case
         when unexplained = 0 or (quantity_a > 0) <> (predicted_a > 0) then 0
         else greatest(
-            getvariable('tolerance_absolute'),
-            getvariable('tolerance_relative') * greatest(abs(quantity_a), abs(quantity_b))
+            coalesce(g.tolerance_absolute, getvariable('tolerance_absolute')),
+            coalesce(g.tolerance_relative, getvariable('tolerance_relative')) * greatest(abs(quantity_a), abs(quantity_b))
         )
     end::quantity as tolerance,
     (quantity_b + coalesce(l.since_b, 0))::quantity as authority_now,
     (authority_now - coalesce(l.withheld, 0))::quantity as promisable,
     (authority_now + coalesce(l.expected_now, 0))::quantity as predicted_now,
+    coalesce(g.safety_stock, getvariable('safety_stock')) as safety_stock,
     l.duplicated,
     l.misposted,
     l.overposted,
@@ -82,7 +83,8 @@ select
 from stock_a a
 full join stock_b b using (sku, location)
 full join key_line l using (sku, location)
-left join key_document d using (sku, location);
+left join key_document d using (sku, location)
+left join goods g using (sku);
 
 create or replace temp view level as
 select
@@ -116,7 +118,7 @@ select
         end
         else if(document_reason = 'ORDER_OPEN' and promisable < 0, 'BACKORDER_OPEN', document_reason)
     end as reason,
-    (promisable - getvariable('safety_stock'))::quantity as atp,
+    (promisable - safety_stock)::quantity as atp,
     case
         when class in ('EVENTS_INCOMPLETE', 'AMBIGUOUS', 'UNKNOWN', 'MISSING_IN_B') then null
         when not getvariable('a_sellable') then predicted_now
