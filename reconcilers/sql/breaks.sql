@@ -65,6 +65,19 @@ with candidate as (
     from subset
     group by sku, location, quantity
     having count(*) = 1
+    union all
+    -- a suggestion, never a match: the authority has the same order under another reference
+    select
+        x.sku, x.location, 9, 'ORDER_NOT_IMPORTED', x.counted_a - x.counted_b,
+        x.ref || ' may be ' || any_value(y.ref) || ' (score '
+            || round(any_value(jaro_winkler_similarity(x.ref, y.ref)), 2)::varchar || ')'
+    from line x
+    join line y using (sku, location, family)
+    where family = 'order' and x.placed_a > 0 and x.placed_b + x.shipped_b = 0
+        and y.placed_a = 0 and greatest(y.placed_b, y.shipped_b) = x.placed_a - x.cancelled_a
+        and y.first_b between x.first_a and x.first_a + interval 3 days
+    group by x.sku, x.location, x.ref, x.counted_a, x.counted_b
+    having count(*) = 1
 )
 select
     sku, location,

@@ -38,7 +38,11 @@ def orders(*rows):
     )  # fmt: skip
 
 
-def run(stock_a, stock_b, events_a=None, **rules):
+def shipments(*rows):
+    return orders(*rows).set_column(1, "kind", pa.array(["SHIP"] * len(rows)))
+
+
+def run(stock_a, stock_b, events_a=None, events_b=None, **rules):
     pair = Pair(
         name="storefront~erp",
         a=Side("storefront", profiles.load("storefront.available"), AS_OF),
@@ -46,7 +50,7 @@ def run(stock_a, stock_b, events_a=None, **rules):
         now=AS_OF,
         **rules,
     )
-    return reconcile(stock_a, stock_b, pair, events_a)
+    return reconcile(stock_a, stock_b, pair, events_a, events_b)
 
 
 def causes(*arguments, key=("S", "w"), **rules):
@@ -126,3 +130,13 @@ def test_channels_share_what_can_be_promised():
     found = levels(stock(S=5, T=99), stock(S=11, T=40), shares=shares)
     assert (found["S"]["atp"], found["S"]["publish"]) == (11, 8)  # 7.7 and 3.3: the larger remainder gets the last one
     assert (found["T"]["atp"], found["T"]["publish"]) == (40, 20)
+
+
+def test_the_same_order_under_another_reference_is_only_suggested():
+    """Placed as W-77, shipped as W77 at the same instant: the numbers agree, the references do not."""
+    arguments = stock(S=48), stock(S=48), orders(("W-77", "S", 2)), shipments(("W77", "S", 2))
+    (row,) = run(*arguments).levels.to_pylist()
+    assert (row["expected_diff"], row["unexplained"], row["class"]) == (-2, 2, "BREAK")
+    suggested = [evidence for reason, _, evidence in causes(*arguments) if "may be" in evidence]
+    assert len(suggested) == 1
+    assert suggested[0].startswith("W-77 may be W77 (score 0.9")
