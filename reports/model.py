@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from reconcilers.schemas import Class
 from reports import sentence, words, worst
 from reports.records import (
     FAULTS,
+    Alias,
     Cause,
     Correction,
     Document,
@@ -64,10 +64,7 @@ def build(
         in_flight: rows of `in_flight_schema`.
         validation: one result a snapshot: system, dataset, success, evaluated, failed, critical, messages.
     """
-    pairs = tuple(
-        _pair(name, pair, *(worst.of_pair(table, name) for table in (breaks, corrections, in_flight)))
-        for name, pair in summary["pairs"].items()
-    )
+    pairs = tuple(_pair(name, pair, breaks, corrections, in_flight) for name, pair in summary["pairs"].items())
     quality = tuple(_qualities(summary["snapshots"], validation))
     lead, rest = sentence.verdict(pairs, quality)
     return Report(
@@ -96,8 +93,7 @@ def _pair(
     name: str, summary: Mapping[str, Any], breaks: pa.Table, corrections: pa.Table, in_flight: pa.Table
 ) -> PairReport:
     classes = summary["classes"]
-    overdue = worst.of_classes(in_flight, (Class.CONFLICT, Class.LATE))
-    moving = worst.of_classes(in_flight, (Class.IN_FLIGHT,))
+    stuck, moving = (Class.CONFLICT, Class.LATE), (Class.IN_FLIGHT,)
     return PairReport(
         name=name,
         target=summary["target"],
@@ -108,12 +104,15 @@ def _pair(
         price_known=float(summary["price_known"]),
         units_a=_exact(summary["units_a"]),
         units_b=_exact(summary["units_b"]),
-        faults=Listing(tuple(map(_fault, worst.faults(breaks))), _keys(classes, FAULTS)),
-        overdue=Listing(tuple(map(_document, worst.documents(overdue))), len(overdue)),
-        flows=tuple(map(_flow, worst.flows(moving))),
-        moving=Listing(tuple(map(_document, worst.documents(moving))), len(moving)),
-        corrections=Listing(tuple(map(_correction, worst.corrections(corrections))), len(corrections)),
-        unjudged=tuple(_unjudged(breaks, classes)),
+        faults=Listing(tuple(map(_fault, worst.faults(breaks, name))), _keys(classes, FAULTS)),
+        overdue=_documents(in_flight, name, stuck),
+        flows=tuple(map(_flow, worst.flows(in_flight, name))),
+        moving=_documents(in_flight, name, moving),
+        corrections=Listing(
+            tuple(map(_correction, worst.corrections(corrections, name))), worst.count(corrections, name)
+        ),
+        unjudged=tuple(_unjudged(breaks, name, classes)),
+        aliases=tuple(Alias(a["sku_a"], a["sku_b"], Decimal(a["units"])) for a in summary.get("aliases", ())),
         lines_cut_off=summary["lines_cut_off"],
     )
 
@@ -159,6 +158,11 @@ def _fault(row: Mapping[str, Any]) -> Fault:
     )
 
 
+def _documents(in_flight: pa.Table, pair: str, classes: Sequence[Class]) -> Listing[Document]:
+    rows = worst.documents(in_flight, pair, classes)
+    return Listing(tuple(map(_document, rows)), worst.count(in_flight, pair, classes))
+
+
 def _document(row: Mapping[str, Any]) -> Document:
     return Document(
         ref=row["ref"],
@@ -189,10 +193,10 @@ def _correction(row: Mapping[str, Any]) -> Correction:
     )
 
 
-def _unjudged(breaks: pa.Table, classes: Mapping[str, Any]) -> Iterable[Unjudged]:
+def _unjudged(breaks: pa.Table, pair: str, classes: Mapping[str, Any]) -> Iterable[Unjudged]:
     for member in UNJUDGED:
         if member in classes:
-            rows = breaks.filter(pc.equal(breaks["class"], str(member))).slice(0, EXAMPLES).to_pylist()
+            rows = worst.examples(breaks, pair, member, EXAMPLES)
             said = words.CLASSES[member]
             examples = tuple(f"{row['sku']} at {row['location']}" for row in rows)
             yield Unjudged(str(member), said.short, said.advice, classes[member]["keys"], examples)
@@ -210,6 +214,7 @@ def _qualities(snapshots: Iterable[Mapping[str, Any]], validation: Iterable[Mapp
 def _quality(snapshot: Mapping[str, Any], result: Mapping[str, Any]) -> Quality:
     either = {**result, **snapshot}
     as_of = snapshot.get("as_of")
+    name = f"{either['system']}/{either['dataset']}"
     return Quality(
         system=either["system"],
         dataset=either["dataset"],
@@ -220,7 +225,7 @@ def _quality(snapshot: Mapping[str, Any], result: Mapping[str, Any]) -> Quality:
         reject_reasons=tuple(snapshot.get("reject_reasons", {}).items()),
         evaluated=result.get("evaluated", 0),
         failed=result.get("failed", 0),
-        critical=tuple(result.get("critical", ())),
+        critical=tuple(message.removeprefix(f"{name}: ") for message in result.get("critical", ())),
         messages=tuple(result.get("messages", ())),
     )
 

@@ -176,6 +176,15 @@ class Unjudged:
 
 
 @dataclass(frozen=True)
+class Alias:
+    """A suggestion: what only the target knows may be what only the authority knows."""
+
+    sku_a: str
+    sku_b: str
+    units: Decimal
+
+
+@dataclass(frozen=True)
 class PairReport:
     """What is known about one pair; `reasons` counts the keys of each (class, reason)."""
 
@@ -194,6 +203,7 @@ class PairReport:
     moving: Listing[Document]
     corrections: Listing[Correction]
     unjudged: tuple[Unjudged, ...]
+    aliases: tuple[Alias, ...]
     lines_cut_off: int
 
     def group(self, name: str) -> Group:

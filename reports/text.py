@@ -137,6 +137,11 @@ def _remarks(pair: PairReport) -> Iterable[str]:
     for each in pair.unjudged:
         such_as = f"; such as {', '.join(map(short, each.examples[:3]))}" if each.examples else ""
         yield f"  {each.keys:,} not judged, {each.words}: {each.advice}{such_as}"
+    for alias in pair.aliases[:5]:
+        yield (
+            f"  perhaps one article: {pair.target} {printable(alias.sku_a)}, "
+            f"{pair.authority} {printable(alias.sku_b)} ({plain(alias.units)} units each): an alias?"
+        )
     if pair.lines_cut_off:
         begin = "line begins" if pair.lines_cut_off == 1 else "lines begin"
         yield f"  {pair.lines_cut_off:,} order {begin} before the feed does: left out of the sums"
