@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from jobs.faults import seed_faults
 from jobs.merchant import Fault, Merchant, read_lines, replay
 from jobs.merchant_exports import CONFIG, WRITTEN, write_exports
 from jobs.oracle import Key, judge
+from jobs.run import Progress
 from pipelines.reconcile import read_output
 from reconcilers.errors import ConfigError, Unreachable
 from reports import text
@@ -134,7 +135,7 @@ class DemoOutcome:
         return self._found(fault) == (fault.cls, fault.reason)
 
 
-def run_demo(directory: Path, seed: int, progress: Callable[[str], None]) -> DemoOutcome:
+def run_demo(directory: Path, seed: int, progress: Progress) -> DemoOutcome:
     """Make the demo's workspace in `directory`, run its job, and compare what it found.
 
     An earlier demo there is replaced.

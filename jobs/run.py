@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol
 
 from jobs import plan
 from jobs.config import Config
@@ -23,14 +23,21 @@ from reconcilers.aliases import suggest_aliases
 from reconcilers.errors import ExpectationsFailed
 from reports import html, model
 
-Progress = Callable[[str], None]
 Sources = dict[str, dict[str, Snapshot]]
 
 #: The classes that somebody has to act on.
 FAULTS = ("BREAK", "CONFLICT", "LATE")
 
 
-def silent(_: str) -> None:
+class Progress(Protocol):
+    """Told what is going on, and, where it is known, which share of it is done."""
+
+    def __call__(self, message: str, share: float | None = None) -> None:
+        """Say it."""
+        ...
+
+
+def silent(message: str, share: float | None = None) -> None:
     """No progress."""
 
 
@@ -103,7 +110,13 @@ def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = Tru
         raise ExpectationsFailed(f"{critical[0]} ({len(critical)} critical; run {run.run_id})")
     tasks = plan.tasks(run.config, run.workspace, pairs, sources, run.now)
     with run.step("reconcile"):
-        tallies = reconcile_snapshots(tasks, run.run_id, run.directory, run.beam_args)
+        tallies = reconcile_snapshots(
+            tasks,
+            run.run_id,
+            run.directory,
+            run.beam_args,
+            lambda done, of: run.progress(f"reconcile: {done} of {of} buckets", done / of),
+        )
     summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}
     return finish(run, summaries, sources, validation, _gates(run, summaries))
 

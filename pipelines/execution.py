@@ -7,8 +7,9 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, suppress
 from typing import TextIO
 
 import apache_beam as beam
@@ -28,8 +29,10 @@ _EXPECTED = re.compile(r"reconcilers\.errors\.(\w+): (.*?)(?: \[while running [^
 
 
 @contextmanager
-def pipeline(args: tuple[str, ...] = ()) -> Iterator[beam.Pipeline]:
+def pipeline(args: tuple[str, ...] = (), watch: Callable[[], None] | None = None) -> Iterator[beam.Pipeline]:
     """A pipeline that runs when the block ends; `args` are Beam's own options.
+
+    While it runs, `watch` is called now and then, to tell how far it is.
 
     Raises:
         ReconError: a step met an expected error; it arrives as itself, not as a wall of text.
@@ -38,7 +41,7 @@ def pipeline(args: tuple[str, ...] = ()) -> Iterator[beam.Pipeline]:
     options.view_as(SetupOptions).save_main_session = False
     built = beam.Pipeline(options=options)
     yield built
-    with _quiet_workers():
+    with _quiet_workers(), _watched(watch):
         try:
             built.run().wait_until_finish()
         except Exception as error:
@@ -57,6 +60,28 @@ def expected_error(text: str) -> errors.ReconError | None:
     name, message = found[-1]
     kind = getattr(errors, name, None)
     return kind(message) if isinstance(kind, type) and issubclass(kind, errors.ReconError) else None
+
+
+@contextmanager
+def _watched(watch: Callable[[], None] | None) -> Iterator[None]:
+    """Call `watch` every half second from a thread of its own; what it cannot see, it leaves out."""
+    if watch is None:
+        yield
+        return
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.5):
+            with suppress(errors.Unreachable):
+                watch()
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 @contextmanager

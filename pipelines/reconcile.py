@@ -8,7 +8,7 @@ effect on the others; the part of `tally/` is written last and says that the tas
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -66,9 +66,15 @@ class PairTask:
 
 
 def reconcile_snapshots(
-    tasks: Iterable[PairTask], run: str, destination: str, beam_args: tuple[str, ...] = ()
+    tasks: Iterable[PairTask],
+    run: str,
+    destination: str,
+    beam_args: tuple[str, ...] = (),
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> pa.Table:
     """Reconcile pairs from their snapshots and write every output below `destination`.
+
+    While it runs, `progress` is told how many buckets are done, of how many.
 
     Returns:
         The tallies of all buckets, with a column `pair`.
@@ -80,7 +86,8 @@ def reconcile_snapshots(
     for output in OUTPUTS:
         filesystem.makedirs(filesystem.join(destination, output))
     work = [(task, bucket) for task in tasks for bucket in range(task.buckets)]
-    with pipeline(beam_args) as built:
+    tallies = filesystem.join(destination, "tally")
+    with pipeline(beam_args, lambda: progress(len(filesystem.list_files(tallies)), len(work))) as built:
         _ = (
             built
             | "Buckets" >> beam.Create(work)
