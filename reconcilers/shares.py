@@ -82,4 +82,5 @@ def _largest_remainder(units: np.ndarray, weights: np.ndarray) -> np.ndarray:
     order = np.argsort(-remainder, axis=0, kind="stable")
     rank = np.empty_like(order)
     np.put_along_axis(rank, order, np.arange(len(weights))[:, None] + np.zeros_like(order), axis=0)
-    return base + (rank < left)
+    split: np.ndarray = base + (rank < left)
+    return split
