@@ -1,0 +1,20 @@
+"""Every key of the configuration is in docs/configuration.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jobs import config
+
+TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "model", [config.Config, config.System, config.Stock, config.Events, config.PairConfig, config.Job], ids=str
+)
+def test_every_key_is_documented(model):
+    for name, field in model.model_fields.items():
+        if name != "options":
+            assert f"`{field.alias or name}`" in TEXT, f"{model.__name__}.{name}"
