@@ -129,6 +129,7 @@ def connect(threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
     con = duckdb.connect(config={"autoinstall_known_extensions": "false", **limit})
     try:
         con.execute("set TimeZone = 'UTC'")
+        con.execute("set enable_progress_bar = false")
         yield con
     finally:
         con.close()

@@ -6,13 +6,16 @@ select *, md5(concat_ws(chr(31), pair, sku, location, getvariable('basis_pair'))
 from levels
 where class <> 'MATCHED';
 
+create or replace temp table broken as
+select sku, location, quantity_a, quantity_b, expected_diff, unexplained from identified where class = 'BREAK';
+
 -- Sets of one to three open documents of a break whose sum is what is unexplained; keys with many
 -- documents have sums by chance and are left out.
 create or replace temp view few as
 select d.sku, d.location, d.ref, d.quantity, -i.unexplained as wanted
 from document d
-join identified i using (sku, location)
-where i.class = 'BREAK' and (quantity_a <> quantity_b or expected_diff >= 0)
+join broken i using (sku, location)
+where quantity_a <> quantity_b or expected_diff >= 0
 qualify count(*) over (partition by d.sku, d.location) <= 8;
 
 create or replace temp view subset as
@@ -43,21 +46,20 @@ with candidate as (
     union all
     -- the target shows exactly the authority's number: somebody pushed it without the open orders
     select sku, location, 5, 'PUBLISH_OVERWRITE', unexplained, 'target equals authority, open orders left out'
-    from identified where class = 'BREAK' and quantity_a = quantity_b and expected_diff < 0
+    from broken where quantity_a = quantity_b and expected_diff < 0
     union all
     -- the opposite at another location of the same SKU: booked at the wrong one
     select a.sku, a.location, 6, 'NODE_MAPPING', a.unexplained, 'the opposite at ' || any_value(b.location)
-    from identified a
-    join identified b on b.sku = a.sku and b.location <> a.location and b.unexplained = -a.unexplained
-    where a.class = 'BREAK' and b.class = 'BREAK'
+    from broken a
+    join broken b on b.sku = a.sku and b.location <> a.location and b.unexplained = -a.unexplained
     group by a.sku, a.location, a.unexplained
     having count(*) = 1
     union all
     -- one number counts packs, the other what is in them
     select i.sku, i.location, 7, 'UOM_MISMATCH', unexplained, 'one side counts packs of ' || p.factor::varchar
-    from identified i
+    from broken i
     join pack p on p.sku = i.sku and p.factor > 1
-    where class = 'BREAK' and quantity_b <> 0
+    where quantity_b <> 0
         and (quantity_a - expected_diff = quantity_b * p.factor or (quantity_a - expected_diff) * p.factor = quantity_b)
     union all
     -- a few open documents that together are exactly what nothing explains: the number leaves them out
@@ -72,9 +74,9 @@ with candidate as (
         x.ref || ' may be ' || any_value(y.ref) || ' (score '
             || round(any_value(jaro_winkler_similarity(x.ref, y.ref)), 2)::varchar || ')'
     from line x
-    join line y using (sku, location, family)
-    where family = 'order' and x.placed_a > 0 and x.placed_b + x.shipped_b = 0
-        and y.placed_a = 0 and greatest(y.placed_b, y.shipped_b) = x.placed_a - x.cancelled_a
+    join line y using (sku, location)
+    where x.family = 'order' and x.placed_a > 0 and x.placed_b + x.shipped_b = 0
+        and y.family = 'order' and y.placed_a = 0 and y.first_b is not null and greatest(y.placed_b, y.shipped_b) = x.placed_a - x.cancelled_a
         and y.first_b between x.first_a and x.first_a + interval 3 days
     group by x.sku, x.location, x.ref, x.counted_a, x.counted_b
     having count(*) = 1

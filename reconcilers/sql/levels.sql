@@ -60,14 +60,10 @@ select
     (quantity_a - predicted_a)::quantity as unexplained,
     (unexplained + coalesce(l.doubt_lo, 0))::quantity as unexplained_lo,
     (unexplained + coalesce(l.doubt_hi, 0))::quantity as unexplained_hi,
-    -- tolerance never crosses zero: one side would sell what the other does not have
-    case
-        when unexplained = 0 or (quantity_a > 0) <> (predicted_a > 0) then 0
-        else greatest(
-            coalesce(g.tolerance_absolute, getvariable('tolerance_absolute')),
-            coalesce(g.tolerance_relative, getvariable('tolerance_relative')) * greatest(abs(quantity_a), abs(quantity_b))
-        )
-    end::quantity as tolerance,
+    coalesce(g.tolerance_absolute, getvariable('tolerance_absolute')) as absolute,
+    coalesce(g.tolerance_relative, getvariable('tolerance_relative')) as relative,
+    -- most keys: both numbers are there, nothing is under way, nothing is left
+    coalesce(l.sku is null and unexplained = 0 and not getvariable('events_incomplete'), false) as settled,
     (quantity_b + coalesce(l.since_b, 0))::quantity as authority_now,
     (authority_now - coalesce(l.withheld, 0))::quantity as promisable,
     (authority_now + coalesce(l.expected_now, 0))::quantity as predicted_now,
@@ -86,6 +82,40 @@ full join key_line l using (sku, location)
 left join key_document d using (sku, location)
 left join goods g using (sku);
 
+-- Tolerance never crosses zero: one side would sell what the other does not have (DOMAIN 2.3).
+create or replace temp macro tolerance(shown, predicted, authority, absolute, relative) as
+    if((shown > 0) <> (predicted > 0), 0, greatest(absolute, relative * greatest(abs(shown), abs(authority))));
+
+-- What the target should show: what can be promised on a number that promises goods, else what its
+-- own number should be by now (DOMAIN 2.4).
+create or replace temp macro published(atp, predicted_now) as case
+    when not getvariable('a_sellable') then predicted_now
+    when getvariable('a_whole_units') then floor(greatest(0, atp))
+    else greatest(0, atp)
+end;
+
+create or replace temp view judged as
+select
+    *,
+    case
+        when settled then 'MATCHED'
+        when quantity_a is null and quantity_b is null then 'UNKNOWN'
+        when quantity_a is null then 'MISSING_IN_A'
+        when quantity_b is null then 'MISSING_IN_B'
+        when getvariable('events_incomplete') then 'EVENTS_INCOMPLETE'
+        when unexplained_lo < unexplained_hi
+            and unexplained_lo <= tolerance(quantity_a, predicted_a, quantity_b, absolute, relative)
+            and unexplained_hi >= -tolerance(quantity_a, predicted_a, quantity_b, absolute, relative)
+            then 'AMBIGUOUS'
+        when unexplained <> 0 and abs(unexplained) > tolerance(quantity_a, predicted_a, quantity_b, absolute, relative)
+            then 'BREAK'
+        when has_conflict then 'CONFLICT'
+        when has_late then 'LATE'
+        when has_document then 'IN_FLIGHT'
+        else 'MATCHED'
+    end as class
+from key;
+
 create or replace temp view level as
 select
     getvariable('pair') as pair,
@@ -93,20 +123,8 @@ select
     quantity_a, as_of_a, quantity_b, as_of_b,
     (quantity_a - quantity_b)::quantity as raw_diff,
     expected_diff, unexplained, unexplained_lo, unexplained_hi,
-    case
-        when quantity_a is null and quantity_b is null then 'UNKNOWN'
-        when quantity_a is null then 'MISSING_IN_A'
-        when quantity_b is null then 'MISSING_IN_B'
-        when getvariable('events_incomplete') then 'EVENTS_INCOMPLETE'
-        when unexplained_lo < unexplained_hi and unexplained_lo <= tolerance and unexplained_hi >= -tolerance
-            then 'AMBIGUOUS'
-        when abs(unexplained) > tolerance then 'BREAK'
-        when has_conflict then 'CONFLICT'
-        when has_late then 'LATE'
-        when has_document then 'IN_FLIGHT'
-        else 'MATCHED'
-    end as class,
-    case class
+    class,
+    case when settled then null else case class
         when 'MATCHED' then null
         when 'EVENTS_INCOMPLETE' then 'FEED_STALE'
         when 'AMBIGUOUS' then 'AS_OF_UNCERTAIN'
@@ -117,13 +135,12 @@ select
             else 'UNEXPLAINED'
         end
         else if(document_reason = 'ORDER_OPEN' and promisable < 0, 'BACKORDER_OPEN', document_reason)
-    end as reason,
+    end end as reason,
     (promisable - safety_stock)::quantity as atp,
     case
+        when settled then published(atp, predicted_now)
         when class in ('EVENTS_INCOMPLETE', 'AMBIGUOUS', 'UNKNOWN', 'MISSING_IN_B') then null
-        when not getvariable('a_sellable') then predicted_now
-        when getvariable('a_whole_units') then floor(greatest(0, atp))::quantity
-        else greatest(0, atp)
-    end as publish,
+        else published(atp, predicted_now)
+    end::quantity as publish,
     price, cut_off
-from key;
+from judged;
