@@ -76,10 +76,11 @@ class Pair:
 
     `locations` maps a location of the target to those of the authority that it pools; empty: the
     same locations on both sides. `xref_a` and `xref_b` are cross-references of a side (raw, ref, both
-    text); what they know is not normalised. `sla` says how long an event of a kind may stay one-sided (not
-    given: never late). `goods` has rules of single SKUs (`goods_schema`; null: those of the pair).
-    `packs` are the sizes that one of the systems may count in (`packs_schema`), for cause candidates.
-    `shares` splits what can be promised over the channels of one authority; the target is one of them. `now` is the instant against which lateness is judged.
+    text); what they know is not normalised. `sla` says how long an event of a kind may stay
+    one-sided (not given: never late). `goods` has rules of single SKUs (`goods_schema`; null: those
+    of the pair). `packs` are the sizes that one of the systems may count in (`packs_schema`), for
+    cause candidates. `shares` splits what can be promised over the channels of one authority; the
+    target is one of them. `now` is the instant against which lateness is judged.
     """
 
     name: str

@@ -102,7 +102,7 @@ def run(tmp_path, exports, buckets, files, run_id="run-1", previous=None):
 
 
 def as_rows(table):
-    return sorted((tuple(map(str, row.values())) for row in table.to_pylist()))
+    return sorted(tuple(map(str, row.values())) for row in table.to_pylist())
 
 
 def in_memory(exports, run_id="run-1", previous=None):
