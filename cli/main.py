@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from pathlib import Path
@@ -28,6 +29,8 @@ Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
 RunOption = Annotated[str | None, typer.Option("--run", help="The run; the latest if not given.")]
 
 DEFAULT = Path("recon.yaml")
+
+_INTERRUPTED = 130
 
 
 @app.command()
@@ -276,18 +279,27 @@ def main() -> None:
     """
     arguments = sys.argv[1:]
     cut = arguments.index("--") if "--" in arguments else len(arguments)
-    sys.exit(_run(arguments[:cut], tuple(arguments[cut + 1 :])))
+    code = _run(arguments[:cut], tuple(arguments[cut + 1 :]))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if "apache_beam" in sys.modules:
+        # Worker threads of a pipeline that failed wait for one another for ever: do not wait for them.
+        os._exit(code)
+    sys.exit(code)
 
 
 def _run(arguments: list[str], beam_args: tuple[str, ...]) -> int:
     try:
-        return app(arguments, obj=beam_args, standalone_mode=False) or 0
+        code = app(arguments, obj=beam_args, standalone_mode=False) or 0
+        if code != _INTERRUPTED:
+            return code
+        lines = ["interrupted"]
     except ReconError as error:
         lines, code = str(error).splitlines(), error.exit_code
     except typer.TyperException as error:
         lines, code = [_usage(error)], 2
     except (KeyboardInterrupt, typer.Abort):
-        lines, code = ["interrupted"], 130
+        lines, code = ["interrupted"], _INTERRUPTED
     except BrokenPipeError:
         return 0
     except Exception:

@@ -35,11 +35,15 @@ def pipeline(args: tuple[str, ...] = (), watch: Callable[[], None] | None = None
     While it runs, `watch` is called now and then, to tell how far it is.
 
     Raises:
+        ConfigError: Beam does not know an option or runner.
         ReconError: a step met an expected error; it arrives as itself, not as a wall of text.
     """
     options = PipelineOptions(list(args or LOCAL))
     options.view_as(SetupOptions).save_main_session = False
-    built = beam.Pipeline(options=options)
+    try:
+        built = beam.Pipeline(options=options)
+    except ValueError as error:
+        raise errors.ConfigError(f"Beam does not take {' '.join(args)}: {' '.join(str(error).split())}") from error
     yield built
     with _quiet_workers(), _watched(watch):
         try:
