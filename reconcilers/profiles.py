@@ -260,9 +260,9 @@ class _Given:
         """The values by key; a key that comes twice is wrong, whichever of them YAML would take."""
         found: dict[str, yaml.Node] = {}
         for key, value in mapping.value:
-            place, line = f"{prefix}{_shown(key, bare=True)}", int(key.start_mark.line) + 1
+            place, line = f"{prefix}{key.value}", int(key.start_mark.line) + 1
             if not isinstance(key, yaml.ScalarNode):
-                self.wrong(place, "a key is text", line)
+                self.wrong(prefix.rstrip(".") or "profile", f"{_shown(key)} is not a key", line)
             elif key.value in found:
                 self.wrong(place, f"given twice, first in line {self.lines[place]}", line)
             else:
@@ -277,6 +277,7 @@ class _Given:
             return ""
         if not isinstance(node, yaml.ScalarNode):
             self.wrong(key, f"{_shown(node)} is not text")
+            return ""
         return str(node.value).strip()
 
     def name(self) -> str:
@@ -343,7 +344,7 @@ class _Given:
 
     def _needed(self, key: str) -> str:
         text = self.text(key)
-        if not text:
+        if not text and isinstance(self.nodes.get(key), yaml.ScalarNode | None):
             self.wrong(key, "empty" if key in self.nodes else "missing")
         return text
 
@@ -355,7 +356,8 @@ def _given(text: str, path: Path) -> _Given:
     """The keys of the file with their values and lines; nothing in it is executed."""
     root = _compose(text, path)
     if not isinstance(root, yaml.MappingNode):
-        raise ConfigError(f"{path}:1: a profile is a mapping (name:, basis:, effects:), not {_shown(root)}")
+        found = "an empty file" if root is None else _shown(root)
+        raise ConfigError(f"{path}:1: a profile is a mapping (name:, basis:, effects:), not {found}")
     given = _Given(path)
     given.nodes = given.entries(root, "")
     for key in given.nodes:
@@ -383,14 +385,15 @@ def _is(node: yaml.Node, kind: str) -> bool:
     return isinstance(node, yaml.ScalarNode) and node.tag == f"tag:yaml.org,2002:{kind}"
 
 
-def _shown(node: yaml.Node | None, *, bare: bool = False) -> str:
-    """A value as it is written, text in quotes unless `bare`; a large one is shortened or named."""
-    if node is None or _is(node, "null"):
-        return "nothing"
-    if not isinstance(node, yaml.ScalarNode):
-        return "a mapping" if isinstance(node, yaml.MappingNode) else "a list"
+def _shown(node: yaml.Node) -> str:
+    """A value as it is written, text in quotes; a large one is shortened or named."""
+    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    if kind in ("null", "map", "seq"):
+        return {"null": "nothing", "map": "a mapping", "seq": "a list"}[kind]
+    if kind not in ("str", "int", "float", "bool", "timestamp"):
+        return f"the tag {node.tag}"
     text = node.value if len(node.value) <= 40 else f"{node.value[:40]}…"
-    return repr(text) if _is(node, "str") and not bare else str(text)
+    return repr(text) if kind == "str" else str(text)
 
 
 def _near(word: str, among: Iterable[str], cutoff: float = 0.6) -> str:

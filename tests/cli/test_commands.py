@@ -16,7 +16,10 @@ import pyarrow.parquet as pq
 import pytest
 from shell import recon
 
-COMMANDS = ["init", "demo", "doctor", "snapshot", "validate", "diff", "run", "report", "explain", "test", "runs", "show", "export", "profiles", "connectors"]
+COMMANDS = (
+    *("init", "demo", "doctor", "snapshot", "validate", "diff", "run", "report", "explain"),
+    *("test", "runs", "show", "export", "profiles", "connectors"),
+)
 
 
 @pytest.fixture(scope="module")
