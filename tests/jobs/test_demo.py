@@ -14,7 +14,7 @@ from jobs.merchant_exports import WRITTEN
 from reconcilers.errors import ConfigError
 
 
-def silent(_: str) -> None:
+def silent(message: str, share: float | None = None) -> None:
     """No progress."""
 
 

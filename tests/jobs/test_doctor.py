@@ -100,7 +100,7 @@ def test_a_workspace_that_cannot_be_written(path):
 def test_a_profile_of_the_users_own_that_nothing_uses_yet(path):
     (path.parent / "profiles").mkdir()
     (path.parent / "profiles" / "shop.available.yaml").write_text("{name: shop.available, basis: available}")
-    assert "effects is not a mapping" in failures(path)["profile shop.available"]
+    assert "it is a mapping of kinds to -1, 0 or 1" in failures(path)["profile shop.available"]
 
 
 def test_what_an_interrupted_run_left_is_told_and_harmless(path):
