@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import filesystem, snapshots
-from pipelines.connectors import Context, Plan, open_source
+from pipelines.connectors import Context, Held, Plan, Source, open_source
 from pipelines.execution import pipeline
 from pipelines.snapshots import Manifest, Snapshot, SplitResult
 from reconcilers.buckets import buckets_for
@@ -67,6 +67,7 @@ class _Taken:
     """A capture under way."""
 
     request: CaptureRequest
+    source: Source
     plan: Plan
     snapshot_id: str
     directory: str
@@ -95,18 +96,12 @@ def capture(
         Unreachable: a source cannot be read, or a snapshot cannot be written.
         ConfigError: a source does not have the columns that its mapping names.
     """
-    planned = [_planned(request, now) for request in requests]
-    # As many buckets for all of them as the largest needs: then no bucket is read twice.
-    largest = max((plan.estimated_rows for _, plan in planned), default=0)
-    taken = [_begun(request, plan, workspace, now, buckets_for(largest)) for request, plan in planned]
-    tasks = [task for each in taken for task in each.tasks()]
-    with pipeline(beam_args) as built:
-        _ = (
-            built
-            | "Splits" >> beam.Create(tasks)
-            | "Spread" >> beam.Reshuffle()
-            | "CaptureSplit" >> beam.Map(capture_split)
-        )
+    with Held() as held:
+        planned = [_planned(request, now, held) for request in requests]
+        # As many buckets for all of them as the largest needs: then no bucket is read twice.
+        largest = max((plan.estimated_rows for _, _, plan in planned), default=0)
+        taken = [_begun(*each, workspace, now, buckets_for(largest)) for each in planned]
+        _read(taken, beam_args)
     found = []
     for each in taken:
         found.append(_finished(each, now))
@@ -114,9 +109,28 @@ def capture(
     return found
 
 
-def capture_split(task: CaptureTask) -> None:
+def _read(taken: list[_Taken], beam_args: tuple[str, ...]) -> None:
+    """Read every split: here where only the source that planned it can, else in a pipeline."""
+    for each in taken:
+        if each.plan.local:
+            for task in each.tasks():
+                capture_split(task, each.source)
+    tasks = [task for each in taken if not each.plan.local for task in each.tasks()]
+    if not tasks:
+        return
+    with pipeline(beam_args) as built:
+        _ = (
+            built
+            | "Splits" >> beam.Create(tasks)
+            | "Spread" >> beam.Reshuffle()
+            | "CaptureSplit" >> beam.Map(capture_split)
+        )
+
+
+def capture_split(task: CaptureTask, source: Source | None = None) -> None:
     """Read one split, write its parts and rejects, and last of all its counts."""
-    counts = _Counts(task)
+    request = task.request
+    counts = _Counts(task, source or open_source(request.connector, request.options, request.context))
     schema = snapshots.dataset_schema(task.request.dataset, task.request.mapping.scale)
     files = snapshots.write_parts(task.directory, task.number, counts.rows(), schema, task.buckets)
     if counts.rejects:
@@ -138,8 +152,9 @@ def capture_split(task: CaptureTask) -> None:
 class _Counts:
     """What goes through a split: rows, rejects, sums."""
 
-    def __init__(self, task: CaptureTask) -> None:
+    def __init__(self, task: CaptureTask, source: Source) -> None:
         self.task = task
+        self.source = source
         self.read = self.kept = 0
         self.total = Decimal(0)
         self.rejects: list[pa.Table] = []
@@ -149,9 +164,8 @@ class _Counts:
     def rows(self) -> Iterator[pa.Table]:
         """The canonical rows of the split, batch by batch."""
         request = self.task.request
-        source = open_source(request.connector, request.options, request.context)
         names: dict[str, None] = {}
-        for batch in source.read(self.task.split):
+        for batch in self.source.read(self.task.split):
             names |= dict.fromkeys(batch.rows.column_names)
             if batch.rejects is not None:
                 self.rejects.append(batch.rejects)
@@ -204,22 +218,23 @@ def _completed(raw: pa.Table, mapping: Mapping) -> pa.Table:
     return raw
 
 
-def _planned(request: CaptureRequest, now: datetime) -> tuple[CaptureRequest, Plan]:
+def _planned(request: CaptureRequest, now: datetime, held: Held) -> tuple[CaptureRequest, Source, Plan]:
     try:
-        plan = open_source(request.connector, request.options, request.context).plan(now)
+        source = open_source(request.connector, request.options, replace(request.context, held=held))
+        plan = source.plan(now)
     except ReconError as error:
         raise type(error)(f"{request.name}: {error}") from error
     if plan.as_of_column is not None:
         columns = {**request.mapping.columns, "as_of": plan.as_of_column}
         request = replace(request, mapping=replace(request.mapping, columns=columns))
-    return request, plan
+    return request, source, plan
 
 
-def _begun(request: CaptureRequest, plan: Plan, workspace: str, now: datetime, buckets: int) -> _Taken:
+def _begun(request: CaptureRequest, source: Source, plan: Plan, workspace: str, now: datetime, buckets: int) -> _Taken:
     snapshot_id = f"{now:%Y%m%dT%H%M%SZ}-{uuid4().hex[:8]}"
     directory = snapshots.directory_of(workspace, request.system, request.dataset, snapshot_id)
     filesystem.makedirs(directory)
-    return _Taken(request, plan, snapshot_id, directory, request.buckets or buckets)
+    return _Taken(request, source, plan, snapshot_id, directory, request.buckets or buckets)
 
 
 def _finished(taken: _Taken, now: datetime) -> Snapshot:

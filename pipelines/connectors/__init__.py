@@ -4,36 +4,72 @@ A connector module offers
 
 * `SUMMARY`: one line, `EXAMPLE`: a YAML dataset for `recon.yaml` (both shown by `recon connectors`),
 * `Options`: a pydantic model (`extra="forbid"`) of the keys that it adds to a dataset,
-* `Source(options, context)`: plans splits and reads them (the protocol below).
+* `Source(options, context)`: plans splits and reads them (the protocol below), and, where it can write,
+* `SinkOptions` (a pydantic model) and `Sink(options, context)`: sends corrections (the protocol below).
 
 Modules are named by strings and imported when used, so that a command pays only for what it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, Self, TypeVar
 
 import pyarrow as pa
 
+from reconcilers.corrections import Correction, Mode, Receipt
 from reconcilers.errors import ConfigError
 
 REGISTRY: dict[str, str] = {
     "files": "pipelines.connectors.files",
+    "sql": "pipelines.connectors.sql",
 }
+
+Kept = TypeVar("Kept")
+
+
+class Held:
+    """What the sources of one capture keep open until everything is read.
+
+    Sources that ask for the same key share it: the datasets of one database share its transaction.
+    """
+
+    def __init__(self) -> None:
+        self._stack = ExitStack()
+        self._kept: dict[Hashable, Any] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+    def enter(self, key: Hashable, opened: Callable[[], AbstractContextManager[Kept]]) -> Kept:
+        """What is kept for `key`; where there is nothing yet, `opened()` is entered."""
+        if key not in self._kept:
+            self._kept[key] = self._stack.enter_context(opened())
+        kept: Kept = self._kept[key]
+        return kept
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a source knows about its surroundings: where relative paths start, and the local time zone."""
+    """What a source knows about its surroundings: where relative paths start, and the local time zone.
+
+    `held` is there where a capture plans, and reads what only the source that planned can read; a
+    split that is read elsewhere does without.
+    """
 
     base: str
     timezone: str
     dataset: str
+    held: Held | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +78,8 @@ class Plan:
 
     `splits` are picklable and independent. `as_of` is None where only the rows know it, in their raw
     column `as_of_column`. `watermark` says up to when an event feed is complete. `estimated_rows`
-    decides the number of buckets.
+    decides the number of buckets. Splits that are `local` can only be read by the source that planned
+    them, such as those of a transaction that lives in its connection.
     """
 
     splits: tuple[Any, ...]
@@ -53,6 +90,7 @@ class Plan:
     as_of_hi: datetime | None = None
     watermark: datetime | None = None
     as_of_column: str | None = None
+    local: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,6 +116,35 @@ class Source(Protocol):
         ...
 
 
+class Sink(Protocol):
+    """One target that takes corrections.
+
+    `modes` are those that it offers. A sink is used by one thread; `send` is given at most `batch_size`
+    corrections, none of which has expired.
+    """
+
+    modes: frozenset[Mode]
+    batch_size: int
+
+    def send(self, corrections: Sequence[Correction]) -> list[Receipt]:
+        """Send a batch; a receipt each, in their order, once the target has acknowledged.
+
+        One line that the target refuses never fails the others.
+
+        Raises:
+            Unreachable: no answer, so that any of them may have been applied; the same batch may be sent again.
+        """
+        ...
+
+    def observe(self, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Decimal] | None:
+        """What the target shows now, by (sku, location); None where it cannot be asked. Raises `Unreachable`."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
 def module(name: str) -> ModuleType:
     """The connector called `name`, imported. Raises `ConfigError` for an unknown name."""
     if name not in REGISTRY:
@@ -90,3 +157,12 @@ def open_source(name: str, options: dict[str, Any], context: Context) -> Source:
     connector = module(name)
     source: Source = connector.Source(connector.Options(**options), context)
     return source
+
+
+def open_sink(name: str, options: dict[str, Any], context: Context) -> Sink:
+    """Build the sink of a target from its validated options. Raises `ConfigError` where it cannot be written to."""
+    connector = module(name)
+    if not hasattr(connector, "Sink"):
+        raise ConfigError(f"connector {name!r} only reads")
+    sink: Sink = connector.Sink(connector.SinkOptions(**options), context)
+    return sink

@@ -1,0 +1,122 @@
+"""Commands about runs: reconcile, show, explain, export."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.app import DEFAULT, ConfigPath, Json, RunOption, Verbose, app
+from cli.output import Output
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    pairs: Annotated[list[str] | None, typer.Argument(help="Pairs, all if none.")] = None,
+    snapshot: Annotated[list[str] | None, typer.Option(help="system=ID or system/dataset=ID.")] = None,
+    config: ConfigPath = DEFAULT,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Reconcile the newest complete snapshots; captures nothing. Exit code 1 beyond the gates."""
+    from jobs import commands
+
+    out = Output(json, verbose)
+    outcome = commands.diff(config, pairs or [], snapshot or [], out.progress, context.obj)
+    _finish(out, outcome)
+
+
+@app.command()
+def run(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="A job of the configuration.")],
+    config: ConfigPath = DEFAULT,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Snapshot, validate, reconcile and report, as the job says. Exit code 1 beyond the gates."""
+    from jobs import commands
+
+    out = Output(json, verbose)
+    _finish(out, commands.run_job(config, job, out.progress, context.obj))
+
+
+def _finish(out: Output, outcome: Any) -> None:
+    out.progress_done()
+    out.result(outcome.summary, outcome.text)
+    raise typer.Exit(0 if outcome.within_gates else 1)
+
+
+@app.command()
+def report(
+    run: Annotated[str | None, typer.Argument(help="The run; the latest if not given.")] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the HTML report here.")] = None,
+    config: ConfigPath = DEFAULT,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Make a run's report again from its data, and say where it is."""
+    from jobs import commands
+
+    outcome = commands.report(config, run, output)
+    Output(json, verbose).result(outcome.summary, outcome.text)
+
+
+@app.command()
+def explain(
+    sku: Annotated[str, typer.Argument(help="The SKU.")],
+    location: Annotated[str | None, typer.Argument(help="The location; all if not given.")] = None,
+    run: RunOption = None,
+    config: ConfigPath = DEFAULT,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the sum of one key line by line: both numbers, each document in flight, what is left."""
+    from jobs import commands
+
+    found = commands.explain(config, sku, location, run)
+    Output(json, verbose).result(found.document(), found.text)
+
+
+@app.command()
+def runs(config: ConfigPath = DEFAULT, json: Json = False, verbose: Verbose = False) -> None:
+    """List the finished runs of the workspace."""
+    from jobs import commands
+
+    found = commands.list_runs(config)
+    Output(json, verbose).result(found, lambda: commands.runs_text(found))
+
+
+@app.command()
+def show(
+    run: Annotated[str | None, typer.Argument(help="The run; the latest if not given.")] = None,
+    config: ConfigPath = DEFAULT,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Show the verdict of a run."""
+    from jobs import commands
+
+    outcome = commands.show(config, run)
+    Output(json, verbose).result(outcome.summary, outcome.text)
+
+
+@app.command()
+def export(
+    run: Annotated[str, typer.Argument(help="The run, or `latest`.")],
+    what: Annotated[str, typer.Argument(help="levels, breaks, in_flight or corrections.")],
+    format: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl.")] = "csv",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; stdout if not given.")] = None,
+    config: ConfigPath = DEFAULT,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Write an output of a run as one file."""
+    from jobs.export import export as write
+
+    rows = write(config, run, what, format, output, sys.stdout.buffer)
+    if output is not None:
+        Output(json, verbose).result({"rows": rows, "file": str(output)}, lambda: f"{rows:,} rows in {output}")

@@ -1,0 +1,239 @@
+"""Connector `sql`: a query or table of PostgreSQL, MariaDB, MySQL, SQLite, or what SQLAlchemy reaches.
+
+All datasets of one database are read in one read-only transaction, at one instant of its own clock:
+an event is in the feed exactly if its effect is in the stock. `sql_session` says what a database
+offers, a module each says how.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import pyarrow as pa
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from pipelines.connectors import Batch, Context, Plan
+from pipelines.connectors.csv_text import with_origin
+from pipelines.connectors.sql_session import (
+    Address,
+    Relation,
+    Session,
+    Settings,
+    Split,
+    begin,
+    first_value,
+    reads,
+)
+from reconcilers import parsing
+from reconcilers.durations import parse_duration
+from reconcilers.errors import ConfigError, ReconError, Unreachable
+
+SUMMARY = "PostgreSQL (Arrow, parallel), MariaDB, MySQL, SQLite and other databases: a query or a table"
+
+EXAMPLE = """\
+stock:
+  connector: sql
+  url: ${ERP_URL}                      # such as postgresql://recon:secret@db.example/erp
+  query: select item_no, whse, qty_oh from item_stock
+  profile: erp.on_hand
+  columns: {sku: item_no, location: whse, quantity: qty_oh}
+"""
+
+#: How far a server's clock may be ahead of when the run began.
+_AHEAD = timedelta(minutes=5)
+
+
+def _url(text: str) -> str:
+    try:
+        Address.parse(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    try:
+        return parse_duration(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not an ISO 8601 duration such as PT30M") from None
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class Partition(BaseModel):
+    """Ranges of a column that are read side by side."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    splits: int = Field(ge=2, le=64)
+
+
+class AsOf(BaseModel):
+    """A column that says as of when each row is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    origin: Literal["column"] = Field("column", alias="from")
+    column: str
+
+
+class Watermark(BaseModel):
+    """Up to when a feed is complete: so long before the transaction, or what a query says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lag: Duration | None = None
+    query: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.lag is None) == (self.query is None):
+            raise ValueError("watermark has either lag or query")
+        return self
+
+
+class Options(BaseModel):
+    """What a dataset in a database says."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: Annotated[str, AfterValidator(_url)] = Field(
+        repr=False, description="an SQLAlchemy URL, such as postgresql://user:${PASSWORD}@host/database"
+    )
+    query: str | None = Field(None, min_length=1, description="what to read; either this or table")
+    table: str | None = Field(None, min_length=1, description="a table or view, as SQL writes its name")
+    partition: Partition | None = Field(
+        None, description="PostgreSQL: {column: …, splits: 4} reads ranges of the column side by side"
+    )
+    as_of: AsOf | None = Field(
+        None, description="stock: {from: column, column: …}; the transaction's own instant if not given"
+    )
+    watermark: Watermark | None = Field(
+        None, description="events: {lag: PT15M} or {query: …}; the transaction's own instant if not given"
+    )
+    timeout: Duration = Field(timedelta(hours=1), description="how long one statement may take")
+    throttle: int | None = Field(None, ge=1, description="rows a second, at most, over all splits")
+
+    @model_validator(mode="after")
+    def _one_relation(self) -> Self:
+        if (self.query is None) == (self.table is None):
+            raise ValueError("needs either query or table")
+        if self.query is not None and not reads(self.query):
+            raise ValueError("query must only read: begin it with select or with")
+        if self.timeout <= timedelta(0):
+            raise ValueError("timeout must be longer than nothing")
+        return self
+
+
+class Source:
+    """One query or table of one database."""
+
+    def __init__(self, options: Options, context: Context) -> None:
+        self.options = options
+        self.context = context
+        self.address = Address.parse(options.url)
+        self.relation = Relation(options.query, options.table)
+
+    @property
+    def name(self) -> str:
+        """What the rows say that they come from."""
+        return f"{self.address.shown}: {self.options.table or 'query'}"
+
+    def plan(self, now: datetime) -> Plan:
+        """Begin the transaction, or share the one that another dataset of the database began.
+
+        Raises:
+            Unreachable: no connection, no permission, no answer in time, a clock that is far ahead.
+            ConfigError: the query or an option is wrong.
+        """
+        with self._session() as session:
+            if session.as_of > now + _AHEAD:
+                raise Unreachable(
+                    f"the server's clock says {session.as_of.isoformat()}, which is in the future "
+                    f"(it is {now.isoformat()})"
+                )
+            by_row = self.options.as_of
+            return Plan(
+                splits=self._splits(session),
+                as_of=None if by_row else session.as_of,
+                as_of_kind="event_time" if by_row else "transaction",
+                estimated_rows=session.estimated_rows(self.relation),
+                sources=(self.name,),
+                watermark=None if self.context.dataset == "stock" else self._watermark(session),
+                as_of_column=by_row.column if by_row else None,
+                local=self.address.backend != "postgresql",
+            )
+
+    def read(self, split: Split) -> Iterator[Batch]:
+        """Read a split as batches of raw rows, numbered from 1 in each split."""
+        name = self.name if split.of == 1 else f"{self.name}, split {split.number} of {split.of}"
+        began, row = time.monotonic(), 1
+        with self._session(split.snapshot) as session:
+            for table in session.read(self.relation, split.where):
+                numbers = np.arange(row, row + len(table), dtype=np.int64)
+                yield Batch(with_origin(table, name, pa.array(numbers)))
+                row += len(table)
+                if self.options.throttle is not None:
+                    due = (row - 1) * split.of / self.options.throttle
+                    time.sleep(max(0, due - (time.monotonic() - began)))
+
+    def _check(self) -> None:
+        """Options that fit neither this dataset nor this database."""
+        if self.options.partition and self.address.backend != "postgresql":
+            raise ConfigError("only PostgreSQL shares an instant between connections; leave partition out")
+        if self.context.dataset == "stock" and self.options.watermark:
+            raise ConfigError("watermark belongs to events, not to stock")
+        if self.context.dataset != "stock" and self.options.as_of:
+            raise ConfigError("as_of from a column belongs to stock; events have posted_at")
+
+    @contextmanager
+    def _session(self, snapshot: str | None = None) -> Iterator[Session]:
+        """The transaction that the capture holds for this database, or one of its own."""
+        settings = Settings(self.address, self.context.base, self.context.timezone, self.options.timeout)
+        try:
+            self._check()
+            if self.context.held is not None:
+                yield self.context.held.enter(self.options.url, lambda: begin(settings))
+            else:
+                with begin(settings, snapshot) as session:
+                    yield session
+        except ReconError as error:
+            raise type(error)(f"{self.name}: {error}") from error
+
+    def _splits(self, session: Session) -> tuple[Split, ...]:
+        from pipelines.connectors import sql_postgresql
+
+        if not isinstance(session, sql_postgresql.Session):
+            return (Split(),)
+        snapshot = session.exported if self.context.held is not None else None
+        if self.options.partition is None or snapshot is None:
+            return (Split(snapshot=snapshot),)
+        return session.splits(self.relation, self.options.partition.column, self.options.partition.splits)
+
+    def _watermark(self, session: Session) -> datetime:
+        """Up to when the feed is complete (DOMAIN 2.7).
+
+        Rows that were not committed yet are in neither the feed nor the stock of the same
+        transaction, so the default is its instant. Where another process writes the feed later
+        than the stock, `lag` or a query says how far it has come.
+        """
+        given = self.options.watermark
+        if given is None:
+            return session.as_of
+        if given.query is None:
+            return session.as_of - (given.lag or timedelta(0))
+        value = first_value(session, given.query)
+        parsed = None if value is None else parsing.instants(value, parsing.TimeFormat(self.context.timezone))
+        if parsed is None or parsed.values.null_count:
+            raise Unreachable("the watermark's query gives no instant")
+        instant: datetime = parsed.values[0].as_py()
+        return min(instant, session.as_of)
