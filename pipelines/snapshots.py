@@ -28,6 +28,9 @@ MANIFEST = "manifest.json"
 #: Rows of a split held in memory before they are written as a part file.
 PART_ROWS = 1_000_000
 
+#: Columns with few different values: they stay encoded in memory, as dictionaries.
+_FEW_VALUES = ("location", "kind")
+
 _INSTANTS = ("as_of", "as_of_hi", "watermark", "started_at", "finished_at")
 
 
@@ -149,9 +152,11 @@ class Snapshot:
 
     def _read_groups(self, part: PartFile, groups: list[int], columns: list[str]) -> pa.Table:
         path = filesystem.join(self.path, part.path)
+        few = [name for name in _FEW_VALUES if name in self.schema.names]
         with filesystem.open_read(path) as file:
             try:
-                return pq.ParquetFile(file).read_row_groups(groups, columns=columns, use_threads=False)
+                part_file = pq.ParquetFile(file, read_dictionary=few)
+                return part_file.read_row_groups(groups, columns=columns, use_threads=False)
             except (pa.ArrowInvalid, OSError) as error:
                 raise Unreachable(f"{path}: damaged: {_line(error)}") from error
 
@@ -278,7 +283,10 @@ def _part_name(split: int, number: int) -> str:
 def _write_part(directory: str, name: str, tables: list[pa.Table], schema: pa.Schema, buckets: int) -> PartFile:
     table = pa.concat_tables(tables).unify_dictionaries() if tables else schema.empty_table()
     buffer = io.BytesIO()
-    with pq.ParquetWriter(buffer, schema, compression="zstd", compression_level=1) as writer:
+    # decimals as integers are read several times faster than as bytes
+    with pq.ParquetWriter(
+        buffer, schema, compression="zstd", compression_level=1, store_decimal_as_integer=True
+    ) as writer:
         for rows in partition(table, buckets):
             writer.write_table(rows, row_group_size=max(1, len(rows)))
     data = buffer.getbuffer()

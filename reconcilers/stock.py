@@ -107,19 +107,25 @@ def reconcile_bucket(
         con.register("previous", closed_schema().empty_table() if previous is None else previous)
         for step in ("postings", "lines", "documents", "levels"):
             con.execute(_SQL[step])
-        levels = con.sql("from level").to_arrow_table()
-        if pair.shares is not None and pair.a.profile.sellable:
-            levels = shared(levels, pair.shares, pair.a.system)
-        con.register("levels", levels)
+        judged, settled = (_shared(con.sql(f"from {view}").to_arrow_table(), pair) for view in ("level", "settled"))
+        con.register("judged_level", judged)
         con.execute(_SQL["breaks"])
+        columns = levels_schema(pair.scale).names
         return Reconciled(
-            levels=levels.select(levels_schema(pair.scale).names),
+            levels=pa.concat_tables([judged.select(columns), settled.select(columns)]),
             breaks=_result(con, "break", breaks_schema(pair.scale)),
             closed=_result(con, "closed", closed_schema()),
             in_flight=_result(con, "document", in_flight_schema(pair.scale)),
             corrections=_result(con, "correction", corrections_schema(pair.scale)),
             tally=_result(con, "tally", tally_schema()),
         )
+
+
+def _shared(levels: pa.Table, pair: Pair) -> pa.Table:
+    """Levels with the target's own share of what can be promised, where several channels sell it."""
+    if pair.shares is None or not pair.a.profile.sellable:
+        return levels
+    return shared(levels, pair.shares, pair.a.system)
 
 
 @contextmanager

@@ -6,6 +6,11 @@ import os
 from collections.abc import Callable
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no defect: no test is timed.
+settings.register_profile("recon", deadline=None)
+settings.load_profile("recon")
 
 
 @pytest.fixture(scope="session")

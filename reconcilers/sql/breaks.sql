@@ -1,17 +1,21 @@
 -- The keys that are not MATCHED, with identity, age, severity and probable causes.
--- In: levels (the rows of level.sql), line, document, previous (break_id, first_seen_run,
+-- In: judged_level (the rows of the view `level`), shown, line, document, previous (break_id, first_seen_run,
 --     runs_seen, status: the breaks and the closed breaks of the run before).
 create or replace temp table identified as
 select *, md5(concat_ws(chr(31), pair, sku, location, getvariable('basis_pair'))) as break_id
-from levels
+from judged_level
 where class <> 'MATCHED';
+
+-- What is only on its way needs no cause.
+create or replace temp table suspect_line as
+from line semi join (from identified where class <> 'IN_FLIGHT') using (sku, location);
 
 create or replace temp table broken as
 select sku, location, quantity_a, quantity_b, expected_diff, unexplained from identified where class = 'BREAK';
 
 -- Sets of one to three open documents of a break whose sum is what is unexplained; keys with many
 -- documents have sums by chance and are left out.
-create or replace temp view few as
+create or replace temp table few as
 select d.sku, d.location, d.ref, d.quantity, -i.unexplained as wanted
 from document d
 join broken i using (sku, location)
@@ -33,16 +37,16 @@ create or replace temp table cause as
 with candidate as (
     -- documents that nobody expects, or that only one side counts
     select sku, location, 1 as place, 'DUPLICATE_BACKEND_ORDER' as reason, duplicated as quantity, ref as evidence
-    from line where duplicated <> 0 and not cut_off
+    from suspect_line where duplicated <> 0 and not cut_off
     union all
     select sku, location, 2, if(overposted < 0, 'TRANSFER_SHORT', 'TRANSFER_OVER'), misposted, ref
-    from line where misposted <> 0
+    from suspect_line where misposted <> 0
     union all
     select sku, location, 3, reason, quantity, ref from document where class in ('LATE', 'CONFLICT')
     union all
     -- a line without its beginning does not count; it may be the missing document
     select sku, location, 4, 'ORDER_NOT_IMPORTED', counted_a - counted_b, ref || ' (its placing is not in the feed)'
-    from line where cut_off and counted_a <> counted_b
+    from suspect_line where cut_off and counted_a <> counted_b
     union all
     -- the target shows exactly the authority's number: somebody pushed it without the open orders
     select sku, location, 5, 'PUBLISH_OVERWRITE', unexplained, 'target equals authority, open orders left out'
@@ -73,8 +77,8 @@ with candidate as (
         x.sku, x.location, 9, 'ORDER_NOT_IMPORTED', x.counted_a - x.counted_b,
         x.ref || ' may be ' || any_value(y.ref) || ' (score '
             || round(any_value(jaro_winkler_similarity(x.ref, y.ref)), 2)::varchar || ')'
-    from line x
-    join line y using (sku, location)
+    from suspect_line x
+    join suspect_line y using (sku, location)
     where x.family = 'order' and x.placed_a > 0 and x.placed_b + x.shipped_b = 0
         and y.family = 'order' and y.placed_a = 0 and y.first_b is not null and greatest(y.placed_b, y.shipped_b) = x.placed_a - x.cancelled_a
         and y.first_b between x.first_a and x.first_a + interval 3 days
@@ -147,23 +151,27 @@ where is_fault and publish <> quantity_a
 
 -- Counts that close: keys = Σ over classes and reasons.
 create or replace temp table tally as
-select
-    l.pair, l.class, coalesce(l.reason, '') as reason,
-    count(*) as keys,
-    coalesce(sum(l.amount), 0)::decimal(38, 4) as units,
-    coalesce(sum(l.amount * l.price), 0)::decimal(38, 4) as value,
-    coalesce(sum(l.quantity_a), 0)::decimal(38, 4) as units_a,
-    coalesce(sum(l.quantity_b), 0)::decimal(38, 4) as units_b,
-    count(l.price) as priced,
-    sum(l.cut_off)::bigint as cut_off
-from (
+with counted as (
     select
-        *,
+        class, coalesce(reason, '') as reason, price, quantity_a, quantity_b, cut_off,
         abs(case
             when class in ('BREAK', 'AMBIGUOUS', 'EVENTS_INCOMPLETE') then unexplained
             when class in ('MISSING_IN_A', 'MISSING_IN_B') then coalesce(quantity_a, quantity_b)
             else raw_diff
         end) as amount
-    from levels
-) l
+    from judged_level
+    union all
+    select 'MATCHED', '', price, quantity_a, quantity_b, 0, null
+    from shown where settled
+)
+select
+    getvariable('pair') as pair, class, reason,
+    count(*) as keys,
+    coalesce(sum(amount), 0)::decimal(38, 4) as units,
+    coalesce(sum(amount * price) filter (amount is not null), 0)::decimal(38, 4) as value,
+    coalesce(sum(quantity_a), 0)::decimal(38, 4) as units_a,
+    coalesce(sum(quantity_b), 0)::decimal(38, 4) as units_b,
+    count(price) as priced,
+    sum(cut_off)::bigint as cut_off
+from counted
 group by all;

@@ -25,6 +25,9 @@ select
     sum(overposted)::quantity as overposted,
     count(*) filter (cut_off) as cut_off,
     sum(since_b)::quantity as since_b,
+    any_value(d.has_conflict) as has_conflict,
+    any_value(d.has_late) as has_late,
+    any_value(d.reason) as document_reason,
     -- what the authority's number still contains but nobody may be promised (DOMAIN 2.4)
     sum(case family
         when 'order' then
@@ -39,9 +42,12 @@ select
         else greatest(0, least(now_b, 0) - least(now_a, 0))
     end)::quantity as withheld
 from line
+left join key_document d using (sku, location)
 group by sku, location;
 
-create or replace temp view key as
+-- Both numbers of every key that a side or a line knows. Most keys are settled: both numbers are there
+-- and the same, and nothing is under way. They need no judgement, and everything below leaves them out.
+create or replace temp table shown as
 select
     sku, location,
     coalesce(a.quantity, getvariable('absent_a')) as quantity_a,
@@ -49,6 +55,19 @@ select
     coalesce(b.quantity, getvariable('absent_b')) as quantity_b,
     coalesce(b.as_of, getvariable('as_of_b')) as as_of_b,
     coalesce(a.price, b.price) as price,
+    coalesce(
+        l.sku is null and quantity_a = quantity_b and not getvariable('events_incomplete')
+            and (quantity_a >= 0 or not getvariable('a_clamps'))
+            and (quantity_a = floor(quantity_a) or not getvariable('a_whole_units')),
+        false
+    ) as settled
+from stock_a a
+full join stock_b b using (sku, location)
+full join key_line l using (sku, location);
+
+create or replace temp view key as
+select
+    sku, location, quantity_a, as_of_a, quantity_b, as_of_b, price,
     (quantity_b + coalesce(l.counted_diff, 0))::quantity as predicted,
     -- a number that never shows less than zero, or whole units only, is expected to look like it
     case
@@ -62,8 +81,6 @@ select
     (unexplained + coalesce(l.doubt_hi, 0))::quantity as unexplained_hi,
     coalesce(g.tolerance_absolute, getvariable('tolerance_absolute')) as absolute,
     coalesce(g.tolerance_relative, getvariable('tolerance_relative')) as relative,
-    -- most keys: both numbers are there, nothing is under way, nothing is left
-    coalesce(l.sku is null and unexplained = 0 and not getvariable('events_incomplete'), false) as settled,
     (quantity_b + coalesce(l.since_b, 0))::quantity as authority_now,
     (authority_now - coalesce(l.withheld, 0))::quantity as promisable,
     (authority_now + coalesce(l.expected_now, 0))::quantity as predicted_now,
@@ -72,14 +89,12 @@ select
     l.misposted,
     l.overposted,
     coalesce(l.cut_off, 0) as cut_off,
-    d.reason is not null as has_document,
-    coalesce(d.has_conflict, false) as has_conflict,
-    coalesce(d.has_late, false) as has_late,
-    d.reason as document_reason
-from stock_a a
-full join stock_b b using (sku, location)
-full join key_line l using (sku, location)
-left join key_document d using (sku, location)
+    l.document_reason is not null as has_document,
+    coalesce(l.has_conflict, false) as has_conflict,
+    coalesce(l.has_late, false) as has_late,
+    l.document_reason
+from (from shown where not settled)
+left join key_line l using (sku, location)
 left join goods g using (sku);
 
 -- Tolerance never crosses zero: one side would sell what the other does not have (DOMAIN 2.3).
@@ -98,7 +113,6 @@ create or replace temp view judged as
 select
     *,
     case
-        when settled then 'MATCHED'
         when quantity_a is null and quantity_b is null then 'UNKNOWN'
         when quantity_a is null then 'MISSING_IN_A'
         when quantity_b is null then 'MISSING_IN_B'
@@ -124,7 +138,7 @@ select
     (quantity_a - quantity_b)::quantity as raw_diff,
     expected_diff, unexplained, unexplained_lo, unexplained_hi,
     class,
-    case when settled then null else case class
+    case class
         when 'MATCHED' then null
         when 'EVENTS_INCOMPLETE' then 'FEED_STALE'
         when 'AMBIGUOUS' then 'AS_OF_UNCERTAIN'
@@ -135,12 +149,30 @@ select
             else 'UNEXPLAINED'
         end
         else if(document_reason = 'ORDER_OPEN' and promisable < 0, 'BACKORDER_OPEN', document_reason)
-    end end as reason,
+    end as reason,
     (promisable - safety_stock)::quantity as atp,
     case
-        when settled then published(atp, predicted_now)
         when class in ('EVENTS_INCOMPLETE', 'AMBIGUOUS', 'UNKNOWN', 'MISSING_IN_B') then null
         else published(atp, predicted_now)
     end::quantity as publish,
     price, cut_off
 from judged;
+
+create or replace temp view settled as
+select
+    getvariable('pair') as pair,
+    sku, location,
+    quantity_a, as_of_a, quantity_b, as_of_b,
+    0::quantity as raw_diff,
+    0::quantity as expected_diff,
+    0::quantity as unexplained,
+    0::quantity as unexplained_lo,
+    0::quantity as unexplained_hi,
+    'MATCHED' as class,
+    null::varchar as reason,
+    (quantity_b - coalesce(g.safety_stock, getvariable('safety_stock')))::quantity as atp,
+    published(atp, quantity_b)::quantity as publish,
+    price
+from shown
+left join goods g using (sku)
+where settled;

@@ -129,8 +129,8 @@ select
     greatest(coalesce(restocked_a, 0), coalesce(restocked_b, 0)) as restocked,
     coalesce(received_b, 0) as received_b,
     coalesce(scrapped, 0) as scrapped,
-    max(placed_a + placed_b) over whole_line > 0 as is_ordered,
-    max(greatest(shipped_a, shipped_b)) over whole_line as shipped_in_all,
+    coalesce(max(greatest(folded.placed_a, folded.placed_b)) over whole_line, 0) > 0 as is_ordered,
+    coalesce(max(greatest(folded.shipped_a, folded.shipped_b)) over whole_line, 0) as shipped_in_all,
     first_a, first_b, cancelled_at, cancelled_at_a, cancelled_at_b, shipped_at, kind_a, kind_b,
     -- The chain of a line is complete or it does not count (DOMAIN 2.2): where one side counts the
     -- line at an earlier step than the other, that step must be in its feed; else the look-back

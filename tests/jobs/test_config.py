@@ -453,7 +453,7 @@ class TestProblems:
         with pytest.raises(ConfigError, match="^no job 'nightyl'; did you mean 'nightly'\\?$"):
             config.job("nightyl")
 
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.data())
     def test_no_misspelt_key_passes(self, problems, data):
         """A letter missing in any key of the file's own words is told at its line, with the word."""

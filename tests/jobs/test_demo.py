@@ -91,7 +91,7 @@ def test_another_seed_replaces_an_earlier_demo(tmp_path: Path) -> None:
     run_demo(tmp_path, 1, silent)
     (tmp_path / "runs" / "left-over").mkdir()
     said: list[str] = []
-    second = run_demo(tmp_path, 2, said.append)
+    second = run_demo(tmp_path, 2, lambda message, share=None: said.append(message))
     assert second.exact
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [second.run.summary["run_id"]]
     assert said[0].startswith("replaying")

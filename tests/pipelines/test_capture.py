@@ -57,7 +57,7 @@ def test_row_group_k_is_bucket_k(tmp_path):
         assert set(bucket_of(skus, 8).tolist()) <= {bucket}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(have=st.sampled_from([1, 2, 8, 32]), of=st.sampled_from([1, 2, 4, 16]))
 def test_snapshots_of_different_bucket_counts_still_join(tmp_path, have, of):
     export(tmp_path)

@@ -117,7 +117,7 @@ def classes(result: Reconciled) -> dict[tuple[str, str], str]:
     return {(r["sku"], r["location"]): r["class"] for r in result.levels.to_pylist()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     worlds(),
     instants,
@@ -134,7 +134,7 @@ def test_whatever_the_two_instants_nothing_is_unexplained(world, at_a, at_b, a, 
     assert not {"BREAK", "AMBIGUOUS"} & set(classes(result).values())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(worlds(), instants, instants, st.integers(-9, 9).filter(bool), keys)
 def test_drift_is_found_to_the_unit_wherever_it_hides(world, at_a, at_b, drift, key) -> None:
     result = reconcile_world(world, at_a, at_b, drift={key: Decimal(drift)})
@@ -142,7 +142,7 @@ def test_drift_is_found_to_the_unit_wherever_it_hides(world, at_a, at_b, drift, 
     assert [k for k, c in classes(result).items() if c == "BREAK"] == [key]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(worlds(), instants, instants, st.integers(-9, 9), keys)
 def test_swapping_target_and_authority_negates_what_is_unexplained(world, at_a, at_b, drift, key) -> None:
     forward = reconcile_world(world, at_a, at_b, drift={key: Decimal(drift)})
@@ -165,7 +165,7 @@ def test_swapping_target_and_authority_negates_what_is_unexplained(world, at_a, 
     assert unexplained(backward) == {k: -u for k, u in unexplained(forward).items()}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_order_and_redelivery_of_feed_rows_change_nothing(data) -> None:
     world = data.draw(worlds())
@@ -196,7 +196,7 @@ def test_order_and_redelivery_of_feed_rows_change_nothing(data) -> None:
     assert rows(once.in_flight) == rows(twice.in_flight)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(worlds(), instants, instants)
 def test_the_documents_in_flight_add_up_to_the_expected_difference(world, at_a, at_b) -> None:
     result = reconcile_world(world, at_a, at_b)
@@ -209,7 +209,7 @@ def test_the_documents_in_flight_add_up_to_the_expected_difference(world, at_a, 
         assert row["unexplained"] == row["raw_diff"] - row["expected_diff"]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(1, 9), instants, st.none() | instants), max_size=6), instants)
 def test_a_transfer_changes_no_network_total(transfers, at) -> None:
     """Conservation: both legs posted by one system at one instant leave the sum over places as it was."""
@@ -224,7 +224,7 @@ def test_a_transfer_changes_no_network_total(transfers, at) -> None:
     assert sum(r["quantity_a"] for r in levels) == sum(r["quantity_b"] for r in levels) == 100
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(worlds(), instants, instants)
 def test_closed_lines_may_be_left_out_of_the_feeds(world, at_a, at_b) -> None:
     """Closing lemma: a line that both sides have counted to the end adds nothing."""
