@@ -21,6 +21,8 @@ explained as (
         *,
         case
             when family = 'order' then case
+                -- the target's customer got something, the authority never sent this article
+                when placed > 0 and shipped_a > 0 and shipped_b = 0 and cancelled_b > cancelled_a then 'SUBSTITUTED'
                 when placed > 0 and cancelled > 0 and shipped > placed - cancelled and cancelled <= placed
                     then if(cancelled_at < shipped_at, 'CANCEL_NOT_PROPAGATED', 'CANCEL_AFTER_SHIP')
                 when placed > 0 and cancelled > placed then 'RESTOCK_TWICE'
@@ -51,7 +53,7 @@ explained as (
 dated as (
     select
         *,
-        reason_now in ('CANCEL_AFTER_SHIP', 'RESTOCK_TWICE', 'DUPLICATE_EVENT')
+        reason_now in ('CANCEL_AFTER_SHIP', 'SUBSTITUTED', 'RESTOCK_TWICE', 'DUPLICATE_EVENT')
             or (reason_now = 'CANCEL_NOT_PROPAGATED' and shipped > placed - cancelled) as terminal,
         reason_now in ('CANCEL_AFTER_SHIP', 'CANCEL_NOT_PROPAGATED') as by_cancel,
         abs(counted_a) > abs(counted_b) as a_is_ahead,
@@ -61,13 +63,19 @@ dated as (
             when by_cancel then coalesce(cancelled_at_b, cancelled_at_a)
             when a_is_ahead then first_a
             else first_b
-        end as posted_at
+        end as posted_at,
+        if(a_is_ahead, first_a, first_b) as counted_at
     from explained
 )
 select
     getvariable('pair') as pair,
     d.sku, d.location, d.ref, d.kind, d.quantity, d.posted_at,
-    if(d.terminal, null, d.posted_at + f.sla) as clears_by,
+    -- a cancel that its own side never counts clears nothing: then the order itself is what is due
+    case
+        when d.terminal then null
+        when d.by_cancel and f.sla is null and if(cancelled_a > cancelled_b, f.a, f.b) = 0 then d.counted_at + p.sla
+        else d.posted_at + f.sla
+    end as clears_by,
     case
         when d.terminal then 'CONFLICT'
         when clears_by < getvariable('now') then 'LATE'
@@ -84,4 +92,5 @@ select
         else reason_now
     end as reason
 from dated d
-left join effect f on f.kind = d.kind;
+left join effect f on f.kind = d.kind
+left join effect p on p.kind = 'PLACE';
