@@ -325,6 +325,7 @@ class PairConfig(Strict):
     shares: Channels | None = None
     returns_sellable: bool = False
     debounce: Whole = Field(1, ge=1)
+    high_value: Quantity | None = None
 
     @model_validator(mode="after")
     def _both(self) -> Self:

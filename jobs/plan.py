@@ -156,6 +156,7 @@ def _task(
             shares=None if rules.shares is None else Shares(rules.shares.weights, rules.shares.caps),
             returns_sellable=rules.returns_sellable,
             debounce=rules.debounce,
+            high_value=rules.high_value,
             scale=config.decimals,
         ),
         stock_a=sources[a]["stock"],

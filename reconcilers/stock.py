@@ -196,6 +196,7 @@ def _variables(pair: Pair) -> dict[str, object]:
         "tolerance_relative": pair.tolerance.relative,
         "safety_stock": pair.safety_stock,
         "returns_sellable": pair.returns_sellable,
+        "high_value": pair.high_value,
     }
 
 

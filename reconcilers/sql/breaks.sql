@@ -92,6 +92,20 @@ select
 from candidate
 group by sku, location;
 
+-- How fast a faulty key sells: units a day, over the days that the feeds reach back, a week at most.
+create or replace temp table selling as
+select
+    sku, location,
+    sum(quantity) / any_value(days) as sold_a_day
+from posting
+semi join (from identified where class in ('BREAK', 'CONFLICT', 'LATE')) using (sku, location)
+cross join (
+    select least(7.0, greatest(1.0, epoch(getvariable('now') - min(posted_at)) / 86400)) as days from event
+) reach
+where kind in ('PLACE', 'POS_SALE') and side = 'a'
+    and posted_at between getvariable('now') - interval 7 days and getvariable('now')
+group by sku, location;
+
 create or replace temp table break as
 with aged as (
     select
@@ -108,7 +122,10 @@ with aged as (
             else 'OPEN'
         end as status,
         class in ('BREAK', 'CONFLICT', 'LATE') as is_fault,
-        getvariable('a_sellable') and quantity_a > 0 and publish <= 0 as oversells
+        getvariable('a_sellable') and quantity_a > publish as overstates,
+        overstates and quantity_a > 0 and publish <= 0 as oversells,
+        (price * abs(if(coalesce(unexplained, 0) <> 0, unexplained, coalesce(expected_diff, raw_diff))))::quantity
+            as value
     from identified i
     left join previous p using (break_id)
 )
@@ -116,15 +133,17 @@ select
     a.*,
     getvariable('run') as last_seen_run,
     case
-        when is_fault and oversells then 'critical'
-        when class in ('BREAK', 'CONFLICT') and quantity_a > coalesce(publish, quantity_a) then 'high'
+        -- it sells what is not there, or will within a day
+        when is_fault and (oversells or (overstates and publish <= sold_a_day)) then 'critical'
+        when class in ('BREAK', 'CONFLICT') and quantity_a > publish then 'high'
+        when is_fault and value >= getvariable('high_value') then 'high'
         when is_fault then 'medium'
         else 'low'
     end as severity,
-    coalesce(c.causes, '[]') as causes,
-    (price * abs(if(coalesce(unexplained, 0) <> 0, unexplained, coalesce(expected_diff, raw_diff))))::quantity as value
+    coalesce(c.causes, '[]') as causes
 from aged a
-left join cause c using (sku, location);
+left join cause c using (sku, location)
+left join selling using (sku, location);
 
 -- Breaks of the run before that are gone: remembered, so that they can be reopened.
 create or replace temp table closed as
@@ -136,17 +155,23 @@ left join break b using (break_id)
 where p.status <> 'TRANSIENT' and (b.break_id is null or b.status = 'TRANSIENT');
 
 -- What the target should be told: only faults, only after the debounce, and at once where the
--- target sells what is not there (DOMAIN 2.3).
+-- target sells what is not there (DOMAIN 2.3). Never more than what its own number should be by now:
+-- a receipt that it will still post itself would count twice.
 create or replace temp table correction as
+with told as (
+    select *, if(getvariable('a_sellable'), least(publish, greatest(0, floor(predicted_now))), publish)::quantity as told
+    from break
+    where is_fault
+)
 select
     md5(concat_ws(chr(31), break_id, getvariable('run'))) as correction_id,
     pair, getvariable('target') as target, sku, location, getvariable('basis') as basis,
-    'set' as mode, publish as value, quantity_a as change_from, (publish - quantity_a)::quantity as delta,
+    'set' as mode, told as value, quantity_a as change_from, (told - quantity_a)::quantity as delta,
     reason,
     sha256(concat_ws(chr(31), correction_id, getvariable('target'), '1')) as idempotency_key,
     'PROPOSED' as status
-from break
-where is_fault and publish <> quantity_a
+from told
+where told <> quantity_a
     and (runs_seen >= getvariable('debounce') or (oversells and unexplained > 0));
 
 -- Counts that close: keys = Σ over classes and reasons.

@@ -155,7 +155,7 @@ select
         when class in ('EVENTS_INCOMPLETE', 'AMBIGUOUS', 'UNKNOWN', 'MISSING_IN_B') then null
         else published(atp, predicted_now)
     end::quantity as publish,
-    price, cut_off
+    predicted_now, price, cut_off
 from judged;
 
 create or replace temp view settled as
