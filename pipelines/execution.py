@@ -8,9 +8,9 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
@@ -26,6 +26,42 @@ LOCAL = (
 )
 
 _EXPECTED = re.compile(r"reconcilers\.errors\.(\w+): (.*?)(?: \[while running [^\n]*\])?$", re.MULTILINE)
+
+
+class Elsewhere(Protocol):
+    """Something that runs a pipeline in a place of its own, such as a job of a service."""
+
+    def call_each(
+        self, verb: Callable[..., None], calls: Sequence[tuple[Any, ...]], watch: Callable[[], None] | None
+    ) -> None:
+        """Do what `call_each` does, and return when it is done. Raises `ReconError` where it failed."""
+        ...
+
+
+#: Where a pipeline runs: Beam's own options (in process where there are none), or elsewhere.
+Engine = tuple[str, ...] | Elsewhere
+
+
+def call_each(
+    verb: Callable[..., None],
+    calls: Sequence[tuple[Any, ...]],
+    engine: Engine = (),
+    watch: Callable[[], None] | None = None,
+) -> None:
+    """Call `verb` once with each tuple of arguments, spread over the workers of an engine.
+
+    This is the one pipeline of the project: what a call finds, it writes; nothing is shuffled but the
+    arguments. A call may be repeated, so it must write the same files again.
+
+    Raises:
+        ConfigError: Beam does not know an option or runner.
+        ReconError: a call met an expected error.
+    """
+    if not isinstance(engine, tuple):
+        engine.call_each(verb, calls, watch)
+        return
+    with pipeline(engine, watch) as built:
+        _ = built | "Calls" >> beam.Create(calls) | "Spread" >> beam.Reshuffle() | verb.__name__ >> beam.MapTuple(verb)
 
 
 @contextmanager
