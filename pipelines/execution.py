@@ -27,6 +27,9 @@ LOCAL = (
 
 _EXPECTED = re.compile(r"reconcilers\.errors\.(\w+): (.*?)(?: \[while running [^\n]*\])?$", re.MULTILINE)
 
+#: What Beam says where the program of a runner is not at hand: Prism, or the job server of Flink.
+_NO_PROGRAM = re.compile(r"Unable to (?:parse|fetch remote) (.*?)(?: URL)?(?: at)? \"?(\S+?)\"?[.:](?:\s|$)")
+
 
 class Elsewhere(Protocol):
     """Something that runs a pipeline in a place of its own, such as a job of a service."""
@@ -93,8 +96,14 @@ def pipeline(args: tuple[str, ...] = (), watch: Callable[[], None] | None = None
 
 
 def expected_error(text: str) -> errors.ReconError | None:
-    """The expected error that a worker's traceback ends with, as the object that it was."""
+    """The expected error that a worker's traceback ends with, as the object that it was.
+
+    The program of a runner that is not at hand is one too.
+    """
     found = _EXPECTED.findall(text)
+    missing = _NO_PROGRAM.search(text)
+    if not found and missing:
+        return errors.ConfigError(f"Beam finds no {missing[1]} at {missing[2]} (docs/engines.md)")
     if not found:
         return None
     name, message = found[-1]
