@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
 from reconcilers import errors
 
@@ -86,7 +86,9 @@ def pipeline(args: tuple[str, ...] = (), watch: Callable[[], None] | None = None
     yield built
     with _quiet_workers(), _watched(watch):
         try:
-            built.run().wait_until_finish()
+            result = built.run()
+            if not options.view_as(StandardOptions).no_wait_until_finish:
+                result.wait_until_finish()
         except Exception as error:
             kind = type(error)
             expected = expected_error(f"{kind.__module__}.{kind.__qualname__}: {error}")
