@@ -54,16 +54,23 @@ def run(
     from jobs import commands
 
     out = Output(json, verbose)
-    engine = context.obj
     if on is Engine.dataflow:
-        from jobs import dataflow
+        _run_on_dataflow(out, config, job, wait, context.obj)
+    elif wait:
+        raise typer.BadParameter("--wait belongs to --on dataflow")
+    else:
+        _finish(out, commands.run_job(config, job, out.progress, context.obj))
 
-        if not wait:
-            started = dataflow.start(config, job)
-            out.result(started, lambda: f"started {started['execution']} of {started['job']}")
-            return
-        engine = dataflow.engine(config, context.obj, out.progress)
-    _finish(out, commands.run_job(config, job, out.progress, engine))
+
+def _run_on_dataflow(out: Output, config: Path, job: str, wait: bool, beam_args: tuple[str, ...]) -> None:
+    from jobs import dataflow
+
+    if wait:
+        _finish(out, dataflow.run_job(config, job, out.progress, beam_args))
+    if beam_args:
+        raise typer.BadParameter("what follows -- is for the jobs of a run that is led from here: add --wait")
+    started = dataflow.start(config, job)
+    out.result(started, lambda: f"started {started['execution']} of {started['job']}")
 
 
 def _finish(out: Output, outcome: Any) -> None:

@@ -407,6 +407,11 @@ class Config(Strict):
         return self._surroundings.config_hash
 
     @property
+    def written(self) -> Mapping[str, Any]:
+        """The file as data."""
+        return self._surroundings.data
+
+    @property
     def variables(self) -> list[str]:
         """The environment variables that the file names, each once, in the order of the alphabet."""
         return variables(self._surroundings.data)

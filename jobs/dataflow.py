@@ -19,24 +19,25 @@ from google.api_core.exceptions import GoogleAPICallError, RetryError
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
+from google.cloud import bigquery
 from google.cloud import dataflow_v1beta3 as api
 
-from jobs.config import Config, load
+from jobs import commands
+from jobs.config import load
 from jobs.config_deploy import Deploy
+from jobs.deploy import TEMPLATE, deployment
 from jobs.launched import PIPELINES
+from jobs.run import Progress, silent
 from jobs.sealed import seal
+from jobs.warehouse import load_run
+from jobs.workspace import Workspace
 from pipelines import filesystem
 from pipelines.execution import expected_error
-from reconcilers.errors import ConfigError, ReconError, Unreachable
-
-#: Where the image's build puts the Flex Template, below the workspace.
-TEMPLATE = "deploy/template.json"
+from reconcilers.errors import ReconError, Unreachable
 
 _ENDED = (api.JobState.JOB_STATE_FAILED, api.JobState.JOB_STATE_CANCELLED, api.JobState.JOB_STATE_UPDATED)
 _CALL = {"timeout": 60.0}
 _LOOK = {**_CALL, "retry": Retry(timeout=300.0)}
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Dataflow:
     deploy: Deploy
     workspace: str
     beam_args: tuple[str, ...] = ()
-    say: Say = lambda message: None
+    say: Progress = silent
     endpoint: str | None = None
     pause: float = 10.0
 
@@ -154,33 +155,21 @@ class Dataflow:
         return kind(transport="rest", client_options=options, credentials=AnonymousCredentials())
 
 
-def engine(path: Path, beam_args: tuple[str, ...], say: Say) -> Dataflow:
-    """The Dataflow of a configuration. Raises `ConfigError` where the configuration cannot run there."""
-    config = load(path)
-    return Dataflow(deployment(config), str(config.workspace), beam_args, say)
-
-
-def deployment(config: Config) -> Deploy:
-    """Where a configuration is deployed to.
+def run_job(path: Path, job: str, progress: Progress, beam_args: tuple[str, ...] = ()) -> commands.Outcome:
+    """All steps of a job, led from here, each pipeline a Dataflow job; what it found goes to BigQuery.
 
     Raises:
-        ConfigError: it does not say so, or names files that no other machine sees.
+        ConfigError: the configuration cannot run there.
     """
-    if config.deploy is None:
-        raise ConfigError("no deploy: in the configuration; it needs at least project and region (docs/deploy.md)")
-    problems = []
-    if not filesystem.is_remote(str(config.workspace)):
-        problems.append(f"workspace: {config.workspace} is a directory; workers elsewhere need a gs:// prefix")
-    for name, system in config.systems.items():
-        named = {"stock": system.stock} if system.stock else {}
-        named |= {f"events[{number}]": events for number, events in enumerate(system.events)}
-        for dataset, definition in named.items():
-            path = str(definition.options.get("path", "gs://"))
-            if definition.connector == "files" and not filesystem.is_remote(path):
-                problems.append(f"systems.{name}.{dataset}.path: {path} is local; workers elsewhere need gs://")
-    if problems:
-        raise ConfigError(problems)
-    return config.deploy
+    config = load(path)
+    place = deployment(config)
+    workspace = Workspace(str(config.workspace))
+    outcome = commands.run_job(path, job, progress, Dataflow(place, workspace.root, beam_args, progress))
+    progress("load into BigQuery …")
+    with _told("BigQuery"):
+        client = bigquery.Client(project=place.project, location=place.region)
+    load_run(place, workspace, outcome.summary, client)
+    return outcome
 
 
 def start(path: Path, job: str) -> dict[str, str]:
