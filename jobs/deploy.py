@@ -177,7 +177,10 @@ def _dag_jobs(place: Deploy, config: Config) -> dict[str, dict[str, Any]]:
 
 def _table(job: str, output: str) -> dict[str, Any]:
     """A table of BigQuery with the columns of an output."""
-    columns = [{"name": field.name, "type": _bigquery(field.type)} for field in SCHEMAS[output]()]
+    columns = [
+        {"name": field.name, "type": _bigquery(field.type), "mode": "NULLABLE" if field.nullable else "REQUIRED"}
+        for field in SCHEMAS[output]()
+    ]
     return {"name": f"{identifier(job)}_{output}", "columns": columns}
 
 
