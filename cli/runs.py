@@ -67,6 +67,7 @@ def _run_on_dataflow(out: Output, config: Path, job: str, wait: bool, beam_args:
 
     if wait:
         _finish(out, dataflow.run_job(config, job, out.progress, beam_args))
+        return
     if beam_args:
         raise typer.BadParameter("what follows -- is for the jobs of a run that is led from here: add --wait")
     started = dataflow.start(config, job)

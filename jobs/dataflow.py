@@ -88,7 +88,7 @@ class Dataflow:
             temp_location=temporary,
             staging_location=filesystem.join(temporary, "staging"),
             additional_user_labels={"recon": deploy.name, "pipeline": pipeline},
-            additional_pipeline_options=self.beam_args,
+            additional_pipeline_options=[arg.removeprefix("--") for arg in self.beam_args],
         )
         if deploy.subnetwork is not None:
             environment.subnetwork = f"https://www.googleapis.com/compute/v1/{deploy.subnetwork}"
