@@ -5,16 +5,34 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test test-engines test-deploy check format bench clean
 
 help: ## Show the targets.
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
 
 demo: $(VENV)/installed ## Run the main job on real order lines, and say where the report is.
 	$(BIN)/recon demo recon-demo
 
 test: $(VENV)/installed-dev ## Run the tests.
 	$(BIN)/python -m pytest -n auto -q
+
+# Engines are no Python packages: Prism is built by Go, Flink's job server is a jar of Maven's.
+ENGINES := $(CURDIR)/$(VENV)/engines
+BEAM = $(shell sed -n 's/^apache-beam==//p' constraints.txt)
+FLINK ?= 1.20
+JOB_SERVER = beam-runners-flink-$(FLINK)-job-server
+
+test-engines: $(VENV)/installed-dev ## The demo's night on Prism (needs Go) and Flink (needs Java and Maven), byte for byte.
+	GOFLAGS= GOBIN=$(ENGINES) go install github.com/apache/beam/sdks/v2/go/cmd/prism@v$(BEAM)
+	-mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy -Dmdep.stripVersion=true \
+	    -Dartifact=org.apache.beam:$(JOB_SERVER):$(BEAM) -DoutputDirectory=$(ENGINES)
+	RECON_PRISM=$(ENGINES)/prism RECON_FLINK_JAR=$(ENGINES)/$(JOB_SERVER).jar \
+	    $(BIN)/python -m pytest -q -m engines tests/engines
+
+AIRFLOW := $(VENV)/airflow
+
+test-deploy: $(VENV)/installed-dev $(AIRFLOW)/installed ## Check what recon deploy writes with terraform, gcloud, hadolint and Airflow.
+	RECON_AIRFLOW=$(AIRFLOW)/bin/python $(BIN)/python -m pytest -q -m deploy tests/jobs/test_deploy.py
 
 check: $(VENV)/installed-dev ## Format, lint, types, import directions, tests, README examples.
 	$(BIN)/ruff format --check .
@@ -43,3 +61,9 @@ $(VENV)/installed: $(VENV)/python pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(VENV)/python pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/installed
+
+# Airflow in an environment of its own: its requirements and ours do not agree.
+$(AIRFLOW)/installed:
+	$(PYTHON) -m venv $(AIRFLOW)
+	$(AIRFLOW)/bin/python -m pip install --quiet --disable-pip-version-check "apache-airflow>=3,<4" apache-airflow-providers-google
+	@touch $@

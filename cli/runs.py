@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,13 @@ import typer
 
 from cli.app import DEFAULT, ConfigPath, Json, RunOption, Verbose, app
 from cli.output import Output
+
+
+class Engine(StrEnum):
+    """Where the pipelines of a run run."""
+
+    here = "here"
+    dataflow = "dataflow"
 
 
 @app.command()
@@ -33,15 +41,37 @@ def diff(
 def run(
     context: typer.Context,
     job: Annotated[str, typer.Argument(help="A job of the configuration.")],
+    on: Annotated[Engine, typer.Option("--on", help="Where the pipelines run.")] = Engine.here,
+    wait: Annotated[bool, typer.Option("--wait", help="With dataflow: lead the run from here, to its end.")] = False,
     config: ConfigPath = DEFAULT,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Snapshot, validate, reconcile and report, as the job says. Exit code 1 beyond the gates."""
+    """Snapshot, validate, reconcile and report, as the job says. Exit code 1 beyond the gates.
+
+    On dataflow each pipeline is a Dataflow job; without --wait the deployed Cloud Run job leads the run.
+    """
     from jobs import commands
 
     out = Output(json, verbose)
-    _finish(out, commands.run_job(config, job, out.progress, context.obj))
+    if on is Engine.dataflow:
+        _run_on_dataflow(out, config, job, wait, context.obj)
+    elif wait:
+        raise typer.BadParameter("--wait belongs to --on dataflow")
+    else:
+        _finish(out, commands.run_job(config, job, out.progress, context.obj))
+
+
+def _run_on_dataflow(out: Output, config: Path, job: str, wait: bool, beam_args: tuple[str, ...]) -> None:
+    from jobs import dataflow
+
+    if wait:
+        _finish(out, dataflow.run_job(config, job, out.progress, beam_args))
+        return
+    if beam_args:
+        raise typer.BadParameter("what follows -- is for the jobs of a run that is led from here: add --wait")
+    started = dataflow.start(config, job)
+    out.result(started, lambda: f"started {started['execution']} of {started['job']}")
 
 
 def _finish(out: Output, outcome: Any) -> None:

@@ -18,6 +18,7 @@ from jobs.workspace import Workspace
 from pipelines import filesystem, snapshots
 from pipelines.connectors import REGISTRY
 from pipelines.connectors import module as connector_module
+from pipelines.execution import Engine
 from pipelines.reconcile import read_parts
 from reconcilers import cases
 from reconcilers import profiles as profiles_of
@@ -44,13 +45,11 @@ class Outcome:
         return f"{self.words}\n\nreport: {self.report_path}\nrun:    {self.summary['run_id']}"
 
 
-def take_snapshots(
-    path: Path, systems: Iterable[str], progress: Progress, beam_args: tuple[str, ...] = ()
-) -> list[dict[str, Any]]:
+def take_snapshots(path: Path, systems: Iterable[str], progress: Progress, engine: Engine = ()) -> list[dict[str, Any]]:
     """Capture systems (all if none are named) and list what was taken."""
     config = load(path)
     names = _systems(config, systems)
-    taken = running.snapshot(running.start(config, "snapshot", progress, beam_args), names)
+    taken = running.snapshot(running.start(config, "snapshot", progress, engine), names)
     return [_snapshot(s) for found in taken.values() for s in found.values()]
 
 
@@ -64,21 +63,21 @@ def diff(
     pairs: Iterable[str],
     chosen: Iterable[str],
     progress: Progress,
-    beam_args: tuple[str, ...] = (),
+    engine: Engine = (),
 ) -> Outcome:
     """Reconcile the newest complete snapshots, or those chosen as `system=ID`."""
     config = load(path)
     names = _pairs(config, pairs)
-    run = running.start(config, "diff", progress, beam_args)
+    run = running.start(config, "diff", progress, engine)
     sources = plan.newest_snapshots(config, run.workspace, plan.systems_of(config, names), _chosen(chosen))
     return _outcome(run.workspace, running.reconcile(run, names, sources))
 
 
-def run_job(path: Path, job: str, progress: Progress, beam_args: tuple[str, ...] = ()) -> Outcome:
+def run_job(path: Path, job: str, progress: Progress, engine: Engine = ()) -> Outcome:
     """All steps of a job."""
     config = load(path)
     pairs = list(config.job(job).pairs)
-    run = running.start(config, job, progress, beam_args)
+    run = running.start(config, job, progress, engine)
     sources = running.snapshot(run, plan.systems_of(config, pairs))
     return _outcome(run.workspace, running.reconcile(run, pairs, sources))
 

@@ -25,8 +25,9 @@ from pydantic import (
     model_validator,
 )
 
+from jobs.config_deploy import Deploy
 from jobs.config_problems import tell
-from jobs.config_text import as_written, did_you_mean, hint, read
+from jobs.config_text import as_written, did_you_mean, hint, read, variables
 from jobs.config_values import (
     Cron,
     Duration,
@@ -389,6 +390,7 @@ class Config(Strict):
     systems: dict[Name, System] = Field(min_length=1)
     pairs: dict[PairName, PairConfig] = Field({})
     jobs: dict[Name, Job] = Field({})
+    deploy: Deploy | None = None
     _surroundings: Surroundings = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
@@ -404,6 +406,16 @@ class Config(Strict):
     def config_hash(self) -> str:
         """SHA-256 of the keys and values as written: `${NAME}`, not what it stands for."""
         return self._surroundings.config_hash
+
+    @property
+    def written(self) -> Mapping[str, Any]:
+        """The file as data."""
+        return self._surroundings.data
+
+    @property
+    def variables(self) -> list[str]:
+        """The environment variables that the file names, each once, in the order of the alphabet."""
+        return variables(self._surroundings.data)
 
     def system(self, name: str) -> System:
         """The system called `name`. Raises `ConfigError` where there is none."""

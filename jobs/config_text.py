@@ -7,7 +7,7 @@ value reaches the system that needs it and no message.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from difflib import get_close_matches
@@ -65,6 +65,25 @@ def as_written(data: Any) -> Any:
     if isinstance(data, list):
         return [as_written(value) for value in data]
     return data.written if isinstance(data, Secret) else data if isinstance(data, bool | None) else str(data)
+
+
+def variables(data: Any) -> list[str]:
+    """The names of the environment variables in nested data, each once, sorted."""
+    return sorted({written[2:-1] for secret in _secrets(data) for _, written in secret.values})
+
+
+def resolved(written: str, value_of: Callable[[str], str]) -> Secret:
+    """Text as written with what each `${NAME}` in it stands for, from `value_of(NAME)`."""
+    values: list[tuple[str, str]] = []
+
+    def put(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return "${"
+        values.append((value_of(match[1]), match[0]))
+        return values[-1][0]
+
+    value = _VARIABLE.sub(put, written)
+    return Secret(value, written, tuple(values))
 
 
 def did_you_mean(name: str, among: Any) -> str:

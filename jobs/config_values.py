@@ -175,7 +175,7 @@ def _existing_pair(name: str, info: ValidationInfo) -> str:
     return name
 
 
-def _like(pattern: str, words: str) -> AfterValidator:
+def like(pattern: str, words: str) -> AfterValidator:
     """Text of one shape; `words` say which."""
 
     def check(value: str) -> str:
@@ -204,9 +204,9 @@ def _time_format(value: str) -> str:
     return value
 
 
-Name = Annotated[str, _like(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a name of letters, digits, '-', '_' and '.'")]
-Cron = Annotated[str, _like(r"(?:[\w*/,-]+ +){4}[\w*/,-]+", "five cron fields such as '15 2 * * *'")]
-Window = Annotated[str, _like(rf"{_CLOCK}-{_CLOCK}", "a window such as '01:00-05:00'")]
+Name = Annotated[str, like(r"[A-Za-z0-9][A-Za-z0-9._-]*", "a name of letters, digits, '-', '_' and '.'")]
+Cron = Annotated[str, like(r"(?:[\w*/,-]+ +){4}[\w*/,-]+", "five cron fields such as '15 2 * * *'")]
+Window = Annotated[str, like(rf"{_CLOCK}-{_CLOCK}", "a window such as '01:00-05:00'")]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]

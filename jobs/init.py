@@ -20,7 +20,7 @@ def init(directory: Path) -> list[Path]:
         ConfigError: a file is there already; nothing was written.
         Unreachable: the directory cannot be written; nothing is left behind.
     """
-    files = {_target(directory, template): template for template in sorted(TEMPLATES.iterdir())}
+    files = {_target(directory, template): template for template in sorted(TEMPLATES.glob("*.*"))}
     _refuse_existing(list(files))
     written: list[Path] = []
     try:

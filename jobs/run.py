@@ -17,6 +17,7 @@ from jobs.validate import validate_snapshots
 from jobs.workspace import Workspace
 from pipelines import filesystem
 from pipelines.capture import capture
+from pipelines.execution import Engine
 from pipelines.reconcile import PairTask, read_output, reconcile_snapshots
 from pipelines.snapshots import Snapshot
 from reconcilers.aliases import suggest_aliases
@@ -51,7 +52,7 @@ class Run:
     now: datetime
     job: str | None = None
     progress: Progress = silent
-    beam_args: tuple[str, ...] = ()
+    engine: Engine = ()
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -69,12 +70,12 @@ class Run:
         self.timings[name] = round(time.monotonic() - began, 3)
 
 
-def start(config: Config, label: str, progress: Progress = silent, beam_args: tuple[str, ...] = ()) -> Run:
+def start(config: Config, label: str, progress: Progress = silent, engine: Engine = ()) -> Run:
     """A new run with an id of its own; `now` is the configuration's, else the present."""
     workspace = Workspace(str(config.workspace))
     now = config.now or datetime.now(UTC)
     run_id = workspace.new_run_id(now, label)
-    return Run(config, workspace, run_id, now, label, progress, beam_args)
+    return Run(config, workspace, run_id, now, label, progress, engine)
 
 
 def snapshot(run: Run, systems: Iterable[str]) -> Sources:
@@ -84,7 +85,7 @@ def snapshot(run: Run, systems: Iterable[str]) -> Sources:
             plan.captures(run.config, systems),
             run.workspace.root,
             run.now,
-            run.beam_args,
+            run.engine,
             lambda system, dataset, rows: run.progress(f"snapshot {system}/{dataset}: {rows:,} rows"),
         )
     sources: Sources = {}
@@ -114,7 +115,7 @@ def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = Tru
             tasks,
             run.run_id,
             run.directory,
-            run.beam_args,
+            run.engine,
             lambda done, of: run.progress(f"reconcile: {done} of {of} buckets", done / of),
         )
     summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}

@@ -29,7 +29,7 @@ def validate_snapshots(run: Run, sources: Mapping[str, Mapping[str, Snapshot]]) 
     suites = [judge.suite_for(snapshot.manifest.dataset) for snapshot in found]
     measurements = [Measurement(s, judge.metrics_of(suite)) for s, suite in zip(found, suites, strict=True)]
     directory = filesystem.join(run.directory, "validation")
-    values = measure_snapshots(measurements, filesystem.join(directory, "buckets"), run.beam_args)
+    values = measure_snapshots(measurements, filesystem.join(directory, "buckets"), run.engine)
     rows = []
     for snapshot, suite, measured in zip(found, suites, values, strict=True):
         manifest = snapshot.manifest

@@ -15,14 +15,13 @@ from importlib.metadata import version
 from typing import Any
 from uuid import uuid4
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import filesystem, snapshots
 from pipelines.connectors import Context, Held, Plan, Source, open_source
-from pipelines.execution import pipeline
+from pipelines.execution import Engine, call_each
 from pipelines.snapshots import Manifest, Snapshot, SplitResult
 from reconcilers.buckets import buckets_for
 from reconcilers.canonical import Canonical, Mapping, canonicalise, check_columns
@@ -84,7 +83,7 @@ def capture(
     requests: Iterable[CaptureRequest],
     workspace: str,
     now: datetime,
-    beam_args: tuple[str, ...] = (),
+    engine: Engine = (),
     progress: Progress = lambda system, dataset, rows: None,
 ) -> list[Snapshot]:
     """Capture datasets, each at its own instant, in one pipeline.
@@ -101,7 +100,7 @@ def capture(
         # As many buckets for all of them as the largest needs: then no bucket is read twice.
         largest = max((plan.estimated_rows for _, _, plan in planned), default=0)
         taken = [_begun(*each, workspace, now, buckets_for(largest)) for each in planned]
-        _read(taken, beam_args)
+        _read(taken, engine)
     found = []
     for each in taken:
         found.append(_finished(each, now))
@@ -109,22 +108,15 @@ def capture(
     return found
 
 
-def _read(taken: list[_Taken], beam_args: tuple[str, ...]) -> None:
+def _read(taken: list[_Taken], engine: Engine) -> None:
     """Read every split: here where only the source that planned it can, else in a pipeline."""
     for each in taken:
         if each.plan.local:
             for task in each.tasks():
                 capture_split(task, each.source)
-    tasks = [task for each in taken if not each.plan.local for task in each.tasks()]
-    if not tasks:
-        return
-    with pipeline(beam_args) as built:
-        _ = (
-            built
-            | "Splits" >> beam.Create(tasks)
-            | "Spread" >> beam.Reshuffle()
-            | "CaptureSplit" >> beam.Map(capture_split)
-        )
+    calls = [(task,) for each in taken if not each.plan.local for task in each.tasks()]
+    if calls:
+        call_each(capture_split, calls, engine)
 
 
 def capture_split(task: CaptureTask, source: Source | None = None) -> None:

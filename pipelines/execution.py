@@ -8,12 +8,12 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
-from typing import TextIO
+from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
 
 from reconcilers import errors
 
@@ -26,6 +26,45 @@ LOCAL = (
 )
 
 _EXPECTED = re.compile(r"reconcilers\.errors\.(\w+): (.*?)(?: \[while running [^\n]*\])?$", re.MULTILINE)
+
+#: What Beam says where the program of a runner is not at hand: Prism, or the job server of Flink.
+_NO_PROGRAM = re.compile(r"Unable to (?:parse|fetch remote) (.*?)(?: URL)?(?: at)? \"?(\S+?)\"?[.:](?:\s|$)")
+
+
+class Elsewhere(Protocol):
+    """Something that runs a pipeline in a place of its own, such as a job of a service."""
+
+    def call_each(
+        self, verb: Callable[..., None], calls: Sequence[tuple[Any, ...]], watch: Callable[[], None] | None
+    ) -> None:
+        """Do what `call_each` does, and return when it is done. Raises `ReconError` where it failed."""
+        ...
+
+
+#: Where a pipeline runs: Beam's own options (in process where there are none), or elsewhere.
+Engine = tuple[str, ...] | Elsewhere
+
+
+def call_each(
+    verb: Callable[..., None],
+    calls: Sequence[tuple[Any, ...]],
+    engine: Engine = (),
+    watch: Callable[[], None] | None = None,
+) -> None:
+    """Call `verb` once with each tuple of arguments, spread over the workers of an engine.
+
+    This is the one pipeline of the project: what a call finds, it writes; nothing is shuffled but the
+    arguments. A call may be repeated, so it must write the same files again.
+
+    Raises:
+        ConfigError: Beam does not know an option or runner.
+        ReconError: a call met an expected error.
+    """
+    if not isinstance(engine, tuple):
+        engine.call_each(verb, calls, watch)
+        return
+    with pipeline(engine, watch) as built:
+        _ = built | "Calls" >> beam.Create(calls) | "Spread" >> beam.Reshuffle() | verb.__name__ >> beam.MapTuple(verb)
 
 
 @contextmanager
@@ -47,7 +86,9 @@ def pipeline(args: tuple[str, ...] = (), watch: Callable[[], None] | None = None
     yield built
     with _quiet_workers(), _watched(watch):
         try:
-            built.run().wait_until_finish()
+            result = built.run()
+            if not options.view_as(StandardOptions).no_wait_until_finish:
+                result.wait_until_finish()
         except Exception as error:
             kind = type(error)
             expected = expected_error(f"{kind.__module__}.{kind.__qualname__}: {error}")
@@ -57,8 +98,14 @@ def pipeline(args: tuple[str, ...] = (), watch: Callable[[], None] | None = None
 
 
 def expected_error(text: str) -> errors.ReconError | None:
-    """The expected error that a worker's traceback ends with, as the object that it was."""
+    """The expected error that a worker's traceback ends with, as the object that it was.
+
+    The program of a runner that is not at hand is one too.
+    """
     found = _EXPECTED.findall(text)
+    missing = _NO_PROGRAM.search(text)
+    if not found and missing:
+        return errors.ConfigError(f"Beam finds no {missing[1]} at {missing[2]} (docs/engines.md)")
     if not found:
         return None
     name, message = found[-1]

@@ -11,12 +11,11 @@ import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import filesystem
-from pipelines.execution import pipeline
+from pipelines.execution import Engine, call_each
 from pipelines.snapshots import Snapshot
 from reconcilers.buckets import bucket_of
 from reconcilers.pairs import Pair
@@ -69,7 +68,7 @@ def reconcile_snapshots(
     tasks: Iterable[PairTask],
     run: str,
     destination: str,
-    beam_args: tuple[str, ...] = (),
+    engine: Engine = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> pa.Table:
     """Reconcile pairs from their snapshots and write every output below `destination`.
@@ -85,15 +84,9 @@ def reconcile_snapshots(
     tasks = list(tasks)
     for output in OUTPUTS:
         filesystem.makedirs(filesystem.join(destination, output))
-    work = [(task, bucket) for task in tasks for bucket in range(task.buckets)]
+    calls = [(task, bucket, run, destination) for task in tasks for bucket in range(task.buckets)]
     tallies = filesystem.join(destination, "tally")
-    with pipeline(beam_args, lambda: progress(len(filesystem.list_files(tallies)), len(work))) as built:
-        _ = (
-            built
-            | "Buckets" >> beam.Create(work)
-            | "Spread" >> beam.Reshuffle()
-            | "ReconcileBucket" >> beam.Map(lambda w: reconcile_part(w[0], w[1], run, destination))
-        )
+    call_each(reconcile_part, calls, engine, lambda: progress(len(filesystem.list_files(tallies)), len(calls)))
     return read_tallies(destination)
 
 

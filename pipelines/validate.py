@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import apache_beam as beam
-
 from expectations.metrics import Metric, Values, from_json, measure, merge_all, to_json
 from pipelines import filesystem
-from pipelines.execution import pipeline
+from pipelines.execution import Engine, call_each
 from pipelines.snapshots import Snapshot
 
 
@@ -36,9 +34,7 @@ class Measurement:
         return [name for name in self.snapshot.schema.names if name in named | {"sku", "source_line"}]
 
 
-def measure_snapshots(
-    measurements: Iterable[Measurement], destination: str, beam_args: tuple[str, ...] = ()
-) -> list[Values]:
+def measure_snapshots(measurements: Iterable[Measurement], destination: str, engine: Engine = ()) -> list[Values]:
     """The values of all metrics of each snapshot; `destination` keeps those of each bucket.
 
     Raises:
@@ -46,14 +42,8 @@ def measure_snapshots(
     """
     asked = list(measurements)
     filesystem.makedirs(destination)
-    work = [(each, bucket) for each in asked for bucket in range(each.snapshot.manifest.buckets)]
-    with pipeline(beam_args) as built:
-        _ = (
-            built
-            | "Buckets" >> beam.Create(work)
-            | "Spread" >> beam.Reshuffle()
-            | "MeasureBucket" >> beam.Map(lambda w: measure_bucket(w[0], w[1], destination))
-        )
+    calls = [(each, bucket, destination) for each in asked for bucket in range(each.snapshot.manifest.buckets)]
+    call_each(measure_bucket, calls, engine)
     return [_merged(each, destination) for each in asked]
 
 

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from jobs import config
+from jobs import config, config_deploy
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
-    "model", [config.Config, config.System, config.Stock, config.Events, config.PairConfig, config.Job], ids=str
+    "model",
+    [config.Config, config.System, config.Stock, config.Events, config.PairConfig, config.Job, config_deploy.Deploy],
+    ids=str,
 )
 def test_every_key_is_documented(model):
     for name, field in model.model_fields.items():

@@ -3,36 +3,22 @@
 from __future__ import annotations
 
 import gzip
-import socket
 from datetime import UTC, datetime
 
 import captures
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from apache_beam.internal.gcp import auth
-from gcp_storage_emulator.server import create_server
+from storage import storage
 
 from pipelines import filesystem, snapshots
 from reconcilers.errors import Unreachable
 
-BUCKET = "gs://recon-test"
-
 
 @pytest.fixture(scope="module")
 def bucket():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    server = create_server("127.0.0.1", port, in_memory=True, default_bucket="recon-test")
-    server.start()
-    patch = pytest.MonkeyPatch()
-    patch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-    # without credentials Beam asks a metadata server that is not there, for 20 seconds
-    patch.setattr(auth._Credentials, "_credentials_init", True)
-    yield BUCKET
-    patch.undo()
-    server.stop()
+    with storage("recon-test") as name:
+        yield name
 
 
 def take(bucket, path, workspace, **options):
