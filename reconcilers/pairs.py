@@ -80,7 +80,8 @@ class Pair:
     one-sided (not given: never late). `goods` has rules of single SKUs (`goods_schema`; null: those
     of the pair). `packs` are the sizes that one of the systems may count in (`packs_schema`), for
     cause candidates. `shares` splits what can be promised over the channels of one authority; the
-    target is one of them. A fault that concerns goods worth `high_value` or more is severe. `now` is the instant against which lateness is judged.
+    target is one of them. A fault that concerns goods worth `high_value` or more is severe. `now` is the
+    instant against which lateness is judged.
     """
 
     name: str

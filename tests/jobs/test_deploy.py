@@ -131,7 +131,7 @@ def test_the_scheduler_starts_it_at_its_time_unless_it_has_blackout_dates(terraf
     assert plain(scheduled["schedule"]) == "15 2 * * *"
     assert plain(scheduled["time_zone"]) == "Europe/Berlin"
     assert scheduled["paused"] is True
-    assert scheduled["http_target"][0]["uri"].endswith('google_cloud_run_v2_job.nightly.id}:run"')
+    assert plain(scheduled["http_target"][0]["uri"]).endswith("google_cloud_run_v2_job.nightly.id}:run")
 
 
 def test_every_identity_has_few_roles_and_none_is_basic(terraform):
@@ -151,7 +151,7 @@ def test_bigquery_has_the_columns_of_each_output_and_views(terraform, written):
     tables = terraform["google_bigquery_table"]
     for output in LOADED:
         for field in SCHEMAS[output]():
-            assert f'name = "{field.name}"' in tables[f"nightly_{output}"]["schema"]
+            assert f'"name": "{field.name}"' in tables[f"nightly_{output}"]["schema"]
         assert "view" in tables[f"nightly_{output}_latest"]
     assert "`acme-stock.recon.nightly_levels`" in written["terraform/bigquery.tf"]
 
