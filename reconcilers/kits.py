@@ -1,4 +1,4 @@
-"""Kits and bundles: an order for a kit is an order for its parts.
+"""Kits and bundles: an order for a kit is an order for its parts, and its stock is what they make.
 
 A kit may have kits as parts; they are taken apart down to what is on the shelf.
 """
@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcilers.errors import ConfigError
-from reconcilers.schemas import TEXT
+from reconcilers.schemas import TEXT, stock_schema
+from reconcilers.stock import connect
 
 #: The columns of a table of kits, all text.
 COLUMNS = ("kit", "component", "quantity")
@@ -70,6 +71,40 @@ class Kits:
             place = exploded.schema.get_field_index(name)
             exploded = exploded.set_column(place, rows.schema.field(name), column)
         return pa.concat_tables([rows.filter(pc.invert(is_kit)), exploded]).unify_dictionaries()
+
+    def components(self) -> pa.Array:
+        """The SKUs that some kit is made of, each once."""
+        return pa.array(sorted({part for parts in self.parts.values() for part in parts}), TEXT)
+
+    def assemble(self, levels: pa.Table) -> pa.Table:
+        """The stock of kits that nobody counts: as many as the target's numbers of the parts should make.
+
+        Args:
+            levels: the verdicts on the parts (`levels_schema`). What the target should show of a part is
+                `quantity_b + expected_diff`; a location at which a part is not known makes no kit.
+
+        Returns:
+            Rows of `stock_schema`, whole kits, never below zero.
+        """
+        parts = [(kit, part, count) for kit, made_of in self.parts.items() for part, count in made_of.items()]
+        needed = pa.table([list(column) for column in zip(*parts, strict=True)], names=COLUMNS)
+        schema = stock_schema(levels.schema.field("quantity_b").type.scale)
+        with connect(threads=1) as con:
+            con.register("needed", needed)
+            con.register("levels", levels)
+            made = con.sql("""
+                select
+                    kit as sku, location,
+                    min(greatest(0, floor((quantity_b + expected_diff) / quantity))) as quantity
+                from needed join levels on sku = component
+                where quantity_b is not null
+                group by kit, location
+                having count(*) = (select count(*) from needed n where n.kit = needed.kit)
+                order by sku, location""").to_arrow_table()
+        columns = [
+            made[field.name] if field.name in made.column_names else pa.nulls(len(made), field.type) for field in schema
+        ]
+        return pa.table(columns, names=schema.names).cast(schema)
 
 
 def _leaves(kit: str, direct: Mapping[str, Mapping[str, int]], above: tuple[str, ...]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconcilers.errors import ConfigError
 from reconcilers.kits import COLUMNS, Kits
-from reconcilers.schemas import events_schema
+from reconcilers.schemas import events_schema, levels_schema, stock_schema
 
 
 def kits(*rows):
@@ -77,3 +77,38 @@ def test_without_a_kit_among_them_rows_stay_as_they_are():
 def test_kits_that_make_no_sense(rows, words):
     with pytest.raises(ConfigError, match=words):
         kits(*rows)
+
+
+def parts(*rows):
+    """Levels of parts: (sku, location, what the authority has, what the target is expected to differ by)."""
+    columns = {name: pa.nulls(len(rows), levels_schema().field(name).type) for name in levels_schema().names}
+    for place, name in enumerate(("sku", "location", "quantity_b", "expected_diff")):
+        columns[name] = pa.array([row[place] for row in rows]).cast(levels_schema().field(name).type)
+    return pa.table(columns, schema=levels_schema())
+
+
+def made(table):
+    return [(row["sku"], row["location"], row["quantity"]) for row in table.to_pylist()]
+
+
+def test_a_kit_is_as_many_as_its_scarcest_part_makes():
+    """4 cups and 2 plates a set: 22 cups of which 2 are on order make 5, 9 plates make 4."""
+    sets = kits(("SET", "CUP", "4"), ("SET", "PLATE", "2"))
+    found = sets.assemble(parts(("CUP", "w", Decimal(22), Decimal(-2)), ("PLATE", "w", Decimal(9), Decimal(0))))
+    assert made(found) == [("SET", "w", Decimal(4))]
+    assert found.schema.equals(stock_schema())
+
+
+def test_a_kit_is_made_where_all_its_parts_are_and_never_below_zero():
+    sets = kits(("SET", "CUP", "1"), ("SET", "PLATE", "1"))
+    rows = [
+        ("CUP", "w", Decimal(3), Decimal(-5)),
+        ("PLATE", "w", Decimal(9), Decimal(0)),
+        ("CUP", "x", Decimal(8), Decimal(0)),
+    ]
+    assert made(sets.assemble(parts(*rows))) == [("SET", "w", Decimal(0))]
+
+
+def test_the_parts_of_all_kits_are_known():
+    sets = kits(("SET", "CUP", "1"), ("BOX", "SET", "2"), ("BOX", "CARD", "1"))
+    assert sets.components().to_pylist() == ["CARD", "CUP"]
