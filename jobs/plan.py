@@ -21,6 +21,7 @@ from pipelines.snapshots import Snapshot
 from reconcilers import kits
 from reconcilers.canonical import Mapping as ColumnMapping
 from reconcilers.errors import ConfigError
+from reconcilers.kits import Kits
 from reconcilers.pairs import Pair, Side, Tolerance
 from reconcilers.parsing import factors
 from reconcilers.profiles import load
@@ -164,6 +165,7 @@ def _task(
         events_a=_events(sources[a]),
         events_b=_events(sources[b]),
         previous=workspace.previous(name),
+        kits=_kits(config.system(a)),
     )
 
 
@@ -207,6 +209,12 @@ def _goods(rules: PairConfig, scale: int) -> pa.Table | None:
             "safety_stock": known.safety_stock,
         }
     return pa.Table.from_pylist(list(rows.values()), schema=goods_schema(scale))
+
+
+def _kits(target: System) -> Kits | None:
+    """What the target sells as one SKU and the authority keeps as parts."""
+    table = _table(target.kits, kits.COLUMNS)
+    return None if table is None else Kits.from_table(table)
 
 
 def _packs(*systems: System) -> pa.Table | None:

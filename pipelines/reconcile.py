@@ -16,8 +16,10 @@ import pyarrow.parquet as pq
 
 from pipelines import filesystem
 from pipelines.execution import Engine, call_each
+from pipelines.kits import with_kits
 from pipelines.snapshots import Snapshot
 from reconcilers.buckets import bucket_of
+from reconcilers.kits import Kits
 from reconcilers.pairs import Pair
 from reconcilers.schemas import (
     breaks_schema,
@@ -48,7 +50,8 @@ _EVENTS = [name for name in events_schema().names if not name.startswith("source
 class PairTask:
     """A pair with the snapshots that it is reconciled from.
 
-    `previous` is the directory of the run before, whose breaks give this run's their age.
+    `previous` is the directory of the run before, whose breaks give this run's their age. `kits` are those
+    that the target sells; `made` is the stock that their parts make, which the authority does not list.
     """
 
     pair: Pair
@@ -57,6 +60,8 @@ class PairTask:
     events_a: tuple[Snapshot, ...] = ()
     events_b: tuple[Snapshot, ...] = ()
     previous: str | None = None
+    kits: Kits | None = None
+    made: pa.Table | None = None
 
     @property
     def buckets(self) -> int:
@@ -81,7 +86,7 @@ def reconcile_snapshots(
     Raises:
         Unreachable: a snapshot cannot be read, or an output cannot be written.
     """
-    tasks = list(tasks)
+    tasks = [with_kits(task) for task in tasks]
     for output in OUTPUTS:
         filesystem.makedirs(filesystem.join(destination, output))
     calls = [(task, bucket, run, destination) for task in tasks for bucket in range(task.buckets)]
@@ -95,7 +100,7 @@ def reconcile_part(task: PairTask, bucket: int, run: str, destination: str) -> N
     of = task.buckets
     inputs = Inputs(
         stock_a=task.stock_a.read_bucket(bucket, of, _STOCK),
-        stock_b=task.stock_b.read_bucket(bucket, of, _STOCK),
+        stock_b=_with_made(task.stock_b.read_bucket(bucket, of, _STOCK), task.made, bucket, of),
         events_a=_events(task.events_a, bucket, of, task.pair),
         events_b=_events(task.events_b, bucket, of, task.pair),
     )
@@ -139,6 +144,14 @@ def read_output(destination: str, output: str, pair: str | None = None, columns:
 def read_tallies(destination: str) -> pa.Table:
     """The counts of every finished bucket of a run."""
     return read_output(destination, "tally")
+
+
+def _with_made(stock: pa.Table, made: pa.Table | None, bucket: int, of: int) -> pa.Table:
+    """The authority's stock, and that of the kits of this bucket."""
+    if made is None or not len(made):
+        return stock
+    here = made.filter(pa.array(bucket_of(made["sku"], of) == bucket))
+    return pa.concat_tables([stock, here.select(stock.column_names).cast(stock.schema)])
 
 
 def _events(snapshots: tuple[Snapshot, ...], bucket: int, of: int, pair: Pair) -> pa.Table:
