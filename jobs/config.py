@@ -126,6 +126,7 @@ class Dataset(Strict):
     kinds: dict[str, KindName] = Field({})
     time_format: Pattern | None = None
     end_of_day: Duration = timedelta(0)
+    look_back: Duration = timedelta(days=30)
     ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
     thousands: Literal["", ",", ".", "'", " "] = ""
     decimal: Literal[".", ","] = "."
@@ -210,6 +211,7 @@ class Stock(Dataset):
     dataset = "stock"
     profile: str
     absent_means: Literal["missing", "zero"] = "missing"
+    look_back: Annotated[timedelta, _belongs("events")] = timedelta(0)
     lines: Annotated[None, _belongs("events")] = None
     kinds: Annotated[dict[str, Kind], _belongs("events")] = Field({})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -162,8 +162,8 @@ def _task(
         ),
         stock_a=sources[a]["stock"],
         stock_b=sources[b]["stock"],
-        events_a=_events(sources[a]),
-        events_b=_events(sources[b]),
+        events_a=_feeds(config, a, sources[a]),
+        events_b=_feeds(config, b, sources[b]),
         previous=workspace.previous(name),
         kits=_kits(config.system(a)),
     )
@@ -229,6 +229,30 @@ def _packs(*systems: System) -> pa.Table | None:
 
 def _events(found: Mapping[str, Snapshot]) -> tuple[Snapshot, ...]:
     return tuple(snapshot for dataset, snapshot in found.items() if dataset.startswith("events"))
+
+
+def _feeds(config: Config, system: str, found: Mapping[str, Snapshot]) -> tuple[Snapshot, ...]:
+    """Every snapshot that the feeds of a system consist of."""
+    looks = {name: each.look_back for name, each in dataset_names(config.system(system)).items()}
+    return tuple(each for newest in _events(found) for each in feed(newest, looks[newest.manifest.dataset]))
+
+
+def feed(newest: Snapshot, look_back: timedelta) -> tuple[Snapshot, ...]:
+    """The snapshots that make up a feed, oldest capture first.
+
+    An incremental feed gives each event once, so its earlier snapshots belong to it, as far back as
+    `look_back` before the newest one's watermark. An event that is in several is known by its id.
+    """
+    reach = newest.manifest.watermark
+    if not newest.manifest.incremental or reach is None:
+        return (newest,)
+    return tuple(
+        each
+        for each in snapshots.up_to(newest)
+        if each.manifest.incremental
+        and each.manifest.watermark is not None
+        and each.manifest.watermark >= reach - look_back
+    )
 
 
 def _spelling(rules: PairConfig, side: str) -> Spelling:

@@ -34,6 +34,7 @@ def pair_summary(task: PairTask, tallies: pa.Table, in_flight: pa.Table, correct
         },
         "corrections": corrections,
         "lines_cut_off": sum(row["cut_off"] for row in rows),
+        "feeds": [f"{s.manifest.system}/{s.manifest.dataset}/{s.manifest.snapshot_id}" for s in task.feeds],
         "units_a": sum((row["units_a"] for row in rows), Decimal(0)),
         "units_b": sum((row["units_b"] for row in rows), Decimal(0)),
         "price_known": round(priced / keys, 4) if keys else 0,

@@ -7,12 +7,14 @@ writes the manifest. Whatever happens before that leaves nothing that counts as 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import pyarrow as pa
@@ -20,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import filesystem, snapshots
-from pipelines.connectors import Context, Held, Plan, Source, open_source
+from pipelines.connectors import Context, Held, Plan, Source, Tap, open_source
 from pipelines.execution import Engine, call_each
 from pipelines.snapshots import Manifest, Snapshot, SplitResult
 from reconcilers.buckets import buckets_for
@@ -28,6 +30,8 @@ from reconcilers.canonical import Canonical, Mapping, canonicalise, check_column
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 
 Progress = Callable[[str, str, int], None]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,25 @@ def capture(
         # As many buckets for all of them as the largest needs: then no bucket is read twice.
         largest = max((plan.estimated_rows for _, _, plan in planned), default=0)
         taken = [_begun(*each, workspace, now, buckets_for(largest)) for each in planned]
-        _read(taken, engine)
+        _read([each for each in taken if not isinstance(each.source, Tap)], engine)
     found = []
-    for each in taken:
-        found.append(_finished(each, now))
-        progress(each.request.system, each.request.dataset, found[-1].manifest.rows)
+    with _taps(taken) as taps:
+        _read(taps, engine)
+        for each in taken:
+            found.append(_finished(each, now))
+            progress(each.request.system, each.request.dataset, found[-1].manifest.rows)
     return found
+
+
+@contextmanager
+def _taps(taken: list[_Taken]) -> Iterator[list[_Taken]]:
+    """The captures that empty what they read from; what is not captured in the end is given back."""
+    taps = [each for each in taken if isinstance(each.source, Tap)]
+    try:
+        yield taps
+    finally:
+        for each in taps:
+            cast(Tap, each.source).close()
 
 
 def _read(taken: list[_Taken], engine: Engine) -> None:
@@ -219,7 +236,21 @@ def _planned(request: CaptureRequest, now: datetime, held: Held) -> tuple[Captur
     if plan.as_of_column is not None:
         columns = {**request.mapping.columns, "as_of": plan.as_of_column}
         request = replace(request, mapping=replace(request.mapping, columns=columns))
+    if plan.event_id is not None:
+        request = replace(request, mapping=_known_again(request, plan.event_id))
     return request, source, plan
+
+
+def _known_again(request: CaptureRequest, event_id: str) -> Mapping:
+    """The mapping of a feed that may give an event twice: each has an id, of its own or its message's."""
+    mapping = request.mapping
+    if mapping.lines:
+        raise ConfigError(
+            f"{request.name}: lines need whole exports of order lines; this source gives events one by one"
+        )
+    if mapping.raw_columns("event_id") or "event_id" in mapping.constants:
+        return mapping
+    return replace(mapping, columns={**mapping.columns, "event_id": event_id})
 
 
 def _begun(request: CaptureRequest, source: Source, plan: Plan, workspace: str, now: datetime, buckets: int) -> _Taken:
@@ -230,8 +261,9 @@ def _begun(request: CaptureRequest, source: Source, plan: Plan, workspace: str, 
 
 
 def _finished(taken: _Taken, now: datetime) -> Snapshot:
-    """Add up the splits and write the manifest."""
-    request, plan = taken.request, taken.plan
+    """Add up the splits, write the manifest, and only then let the source forget what it gave."""
+    request, source = taken.request, taken.source
+    plan = source.drained(taken.plan) if isinstance(source, Tap) else taken.plan
     results = [_result(taken.directory, number) for number in range(len(plan.splits))]
     reasons: dict[str, int] = {}
     for result in results:
@@ -264,8 +296,15 @@ def _finished(taken: _Taken, now: datetime) -> Snapshot:
         complete=True,
         config_hash=request.config_hash,
         tool_version=version("recon-toolkit"),
+        incremental=plan.incremental,
     )
-    return snapshots.write_manifest(taken.directory, manifest)
+    snapshot = snapshots.write_manifest(taken.directory, manifest)
+    if isinstance(source, Tap):
+        try:
+            source.captured()
+        except Unreachable as error:
+            _LOG.warning("%s: what is captured may come again, and will be known by its id: %s", request.name, error)
+    return snapshot
 
 
 def _as_of(

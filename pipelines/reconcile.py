@@ -68,6 +68,11 @@ class PairTask:
         """How many tasks: a bucket of the coarser snapshot is a union of the finer one's."""
         return min(self.stock_a.manifest.buckets, self.stock_b.manifest.buckets)
 
+    @property
+    def feeds(self) -> tuple[Snapshot, ...]:
+        """Every snapshot of events."""
+        return (*self.events_a, *self.events_b)
+
 
 def reconcile_snapshots(
     tasks: Iterable[PairTask],

@@ -50,6 +50,7 @@ class Manifest:
 
     `rows_read = rows_kept + rejected`; `rows` are the canonical rows that the kept ones became (an
     order line becomes an event for each thing that happened to it). `sum_quantity` is decimal text.
+    An `incremental` feed goes on where the snapshots before end.
     """
 
     snapshot_id: str
@@ -78,6 +79,7 @@ class Manifest:
     config_hash: str
     tool_version: str
     format: int = field(default=FORMAT)
+    incremental: bool = False
 
     def __post_init__(self) -> None:
         if self.rows_read != self.rows_kept + self.rejected:
@@ -246,6 +248,15 @@ def newest(workspace: str, system: str, dataset: str) -> Snapshot | None:
     """The snapshot that was captured last; None if there is none."""
     found = list_snapshots(workspace, system, dataset)
     return found[-1] if found else None
+
+
+def up_to(snapshot: Snapshot) -> list[Snapshot]:
+    """The complete snapshots of the same dataset up to this one, oldest capture first."""
+    workspace = snapshot.path.rstrip("/").rsplit("/", 4)[0]
+    manifest = snapshot.manifest
+    found = list_snapshots(workspace, manifest.system, manifest.dataset)
+    last = (manifest.finished_at, manifest.snapshot_id)
+    return [each for each in found if (each.manifest.finished_at, each.manifest.snapshot_id) <= last]
 
 
 def load(workspace: str, system: str, dataset: str, snapshot_id: str) -> Snapshot:

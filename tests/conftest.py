@@ -25,3 +25,12 @@ def require() -> Callable[[object, str], None]:
         pytest.skip(reason)
 
     return require
+
+
+@pytest.fixture(scope="session")
+def emulator():
+    """The Pub/Sub emulator, one for all tests of a process."""
+    from pubsub import pubsub
+
+    with pubsub() as running:
+        yield running

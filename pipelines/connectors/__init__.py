@@ -4,7 +4,8 @@ A connector module offers
 
 * `SUMMARY`: one line, `EXAMPLE`: a YAML dataset for `recon.yaml` (both shown by `recon connectors`),
 * `Options`: a pydantic model (`extra="forbid"`) of the keys that it adds to a dataset,
-* `Source(options, context)`: plans splits and reads them (the protocol below), and, where it can write,
+* `Source(options, context)`: plans splits and reads them (the protocol below, or that of a `Tap`), and,
+  where it can write,
 * `SinkOptions` (a pydantic model) and `Sink(options, context)`: sends corrections (the protocol below).
 
 Modules are named by strings and imported when used, so that a command pays only for what it needs.
@@ -19,7 +20,7 @@ from datetime import datetime
 from decimal import Decimal
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import pyarrow as pa
 
@@ -28,6 +29,7 @@ from reconcilers.errors import ConfigError
 
 REGISTRY: dict[str, str] = {
     "files": "pipelines.connectors.files",
+    "pubsub": "pipelines.connectors.pubsub",
     "sql": "pipelines.connectors.sql",
 }
 
@@ -80,6 +82,10 @@ class Plan:
     column `as_of_column`. `watermark` says up to when an event feed is complete. `estimated_rows`
     decides the number of buckets. Splits that are `local` can only be read by the source that planned
     them, such as those of a transaction that lives in its connection.
+
+    An `incremental` feed gives only what is new since the snapshot before, so a run reads several of its
+    snapshots (`jobs.plan.feed`); `event_id` is the raw column that knows an event again where the mapping
+    names none.
     """
 
     splits: tuple[Any, ...]
@@ -91,6 +97,8 @@ class Plan:
     watermark: datetime | None = None
     as_of_column: str | None = None
     local: bool = False
+    incremental: bool = False
+    event_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +121,26 @@ class Source(Protocol):
 
     def read(self, split: Any) -> Iterator[Batch]:
         """Read one split as batches of bounded size. Raises `Unreachable` with file and place."""
+        ...
+
+
+@runtime_checkable
+class Tap(Source, Protocol):
+    """A source that gives everything only once; until `captured`, nothing of it is gone.
+
+    It is read after all others, so that its feed reaches as far as their instants.
+    """
+
+    def drained(self, plan: Plan) -> Plan:
+        """The plan once everything was read: what the feed turned out to be, up to when it reaches."""
+        ...
+
+    def captured(self) -> None:
+        """The manifest of the snapshot is durable. Raises `Unreachable`; then some of it comes again."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was not captured."""
         ...
 
 

@@ -126,7 +126,7 @@ def _one_by_one(block: bytes, line: int, path: str) -> tuple[pa.Table, np.ndarra
                 }
             )
             continue
-        rows.append(_flat(value))
+        rows.append(flat(value))
         numbers.append(number)
     names = list(dict.fromkeys(name for row in rows for name in row))
     table = pa.table({name: pa.array([row.get(name) for row in rows], TEXT) for name in names})
@@ -136,16 +136,16 @@ def _one_by_one(block: bytes, line: int, path: str) -> tuple[pa.Table, np.ndarra
     return table, np.array(numbers, np.int64), told
 
 
-def _flat(value: dict[str, Any], prefix: str = "") -> dict[str, str | None]:
+def flat(value: dict[str, Any], prefix: str = "") -> dict[str, str | None]:
     """Nested objects as dotted columns; lists stay JSON text."""
-    flat: dict[str, str | None] = {}
+    columns: dict[str, str | None] = {}
     for name, item in value.items():
         if isinstance(item, dict):
-            flat |= _flat(item, f"{prefix}{name}.")
+            columns |= flat(item, f"{prefix}{name}.")
         elif isinstance(item, list):
-            flat[prefix + name] = json.dumps(item)
+            columns[prefix + name] = json.dumps(item)
         elif isinstance(item, bool):
-            flat[prefix + name] = "true" if item else "false"
+            columns[prefix + name] = "true" if item else "false"
         else:
-            flat[prefix + name] = item
-    return flat
+            columns[prefix + name] = item
+    return columns
