@@ -9,9 +9,10 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from jobs import plan
+from jobs import notify, plan
 from jobs import run as running
 from jobs.config import Config, load
+from jobs.pause import paused
 from jobs.run import Progress
 from jobs.validate import validate_snapshots
 from jobs.workspace import Workspace
@@ -78,8 +79,12 @@ def run_job(path: Path, job: str, progress: Progress, engine: Engine = ()) -> Ou
     config = load(path)
     pairs = list(config.job(job).pairs)
     run = running.start(config, job, progress, engine)
-    sources = running.snapshot(run, plan.systems_of(config, pairs))
-    return _outcome(run.workspace, running.reconcile(run, pairs, sources))
+    with notify.told(config, job, progress) as telling:
+        with paused(config, job, path, progress):
+            sources = running.snapshot(run, plan.systems_of(config, pairs))
+        outcome = _outcome(run.workspace, running.reconcile(run, pairs, sources))
+        telling.finished(outcome.summary, outcome.report_path)
+    return outcome
 
 
 def report(path: Path, run_id: str | None, output: Path | None) -> Outcome:

@@ -26,6 +26,8 @@ from pydantic import (
 )
 
 from jobs.config_deploy import Deploy
+from jobs.config_notify import Notification
+from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
 from jobs.config_text import as_written, did_you_mean, hint, read, variables
 from jobs.config_values import (
@@ -374,6 +376,8 @@ class Job(Strict):
     pairs: Annotated[tuple[ExistingPair, ...], BeforeValidator(listed), Field(min_length=1)]
     bounds: Gates = Field(default_factory=Gates, alias="gates")
     schedule: Schedule | None = None
+    pause: Annotated[tuple[PauseHook, ...], BeforeValidator(listed)] = ()
+    notify: Annotated[tuple[Notification, ...], BeforeValidator(listed)] = ()
 
     @property
     def gates(self) -> dict[str, int | Decimal]:

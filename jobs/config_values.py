@@ -257,5 +257,9 @@ class Strict(BaseModel):
         """The model that checks the keys in `rest`, if another one does."""
         return None
 
+    def written(self) -> dict[str, Any]:
+        """What the file says, with the secrets in it known as such: for `redacted`."""
+        return self._written
+
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return self._written.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +23,7 @@ def subscriber(endpoint: str | None) -> Any:
     from google.pubsub_v1 import SubscriberClient
     from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcTransport
 
-    return _client(SubscriberClient, SubscriberGrpcTransport, endpoint)
+    return client(SubscriberClient, SubscriberGrpcTransport, endpoint or _emulator())
 
 
 def publisher(endpoint: str | None) -> Any:
@@ -30,7 +31,7 @@ def publisher(endpoint: str | None) -> Any:
     from google.pubsub_v1 import PublisherClient
     from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
-    return _client(PublisherClient, PublisherGrpcTransport, endpoint)
+    return client(PublisherClient, PublisherGrpcTransport, endpoint or _emulator())
 
 
 def bounded() -> dict[str, Any]:
@@ -63,20 +64,22 @@ def line(error: object) -> str:
     return " ".join(str(getattr(error, "message", None) or error).split())[:300]
 
 
-def _client(client: Any, transport: Any, endpoint: str | None) -> Any:
+def client(kind: Any, transport: Any, endpoint: str | None) -> Any:
+    """A client of a Google service, or of what speaks like one at `endpoint`, without credentials.
+
+    Raises:
+        Unreachable: Google's own service, and no credentials for it.
+    """
     import grpc
 
-    # Lists of messages and of acknowledgement ids are large: as large as the service allows.
-    options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
-    place = endpoint or _emulator()
-    if place is not None:
-        return client(transport=transport(channel=grpc.insecure_channel(place, options=options)))
-    with told("Pub/Sub"):
-        return client()
+    if endpoint is not None:
+        # Lists of messages and of acknowledgement ids are large: as large as the service allows.
+        options = [("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1)]
+        return kind(transport=transport(channel=grpc.insecure_channel(endpoint, options=options)))
+    with told("Google Cloud"):
+        return kind()
 
 
 def _emulator() -> str | None:
     """What every Pub/Sub client takes for the address of an emulator."""
-    import os
-
     return os.environ.get("PUBSUB_EMULATOR_HOST")
