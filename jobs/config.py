@@ -29,7 +29,7 @@ from jobs.config_deploy import Deploy
 from jobs.config_notify import Notification
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
-from jobs.config_text import as_written, did_you_mean, hint, read, variables
+from jobs.config_text import as_written, hint, read, variables
 from jobs.config_values import (
     Cron,
     Duration,
@@ -50,7 +50,7 @@ from jobs.config_values import (
     Window,
     around,
     listed,
-    unknown,
+    own_options,
     wrong,
     wrong_at,
 )
@@ -145,15 +145,7 @@ class Dataset(Strict):
     @classmethod
     def _options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """What the connector itself thinks of its keys."""
-        if "connector" not in info.data:
-            misspelt = [key for key in options if did_you_mean(key, ["connector"])]
-            if misspelt:
-                raise unknown(misspelt)
-            return {}
-        model = connectors.module(info.data["connector"]).Options
-        given = {key: value for key, value in options.items() if value is not None or key not in model.model_fields}
-        model(**given)
-        return given
+        return own_options(options, info, "connector", lambda name: connectors.module(name).Options)
 
     @field_validator("columns", "constants")
     @classmethod

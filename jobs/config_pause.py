@@ -8,8 +8,8 @@ from typing import Any
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from jobs import pauses
-from jobs.config_text import did_you_mean, hint
-from jobs.config_values import Duration, Strict, unknown, wrong
+from jobs.config_text import hint
+from jobs.config_values import Duration, Strict, own_options, wrong
 
 
 class PauseHook(Strict):
@@ -31,15 +31,7 @@ class PauseHook(Strict):
     @classmethod
     def _options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """What the kind itself thinks of its keys."""
-        if "kind" not in info.data:
-            misspelt = [key for key in options if did_you_mean(key, ["kind"])]
-            if misspelt:
-                raise unknown(misspelt)
-            return {}
-        model = pauses.module(info.data["kind"]).Options
-        given = {key: value for key, value in options.items() if value is not None or key not in model.model_fields}
-        model(**given)
-        return given
+        return own_options(options, info, "kind", lambda kind: pauses.module(kind).Options)
 
     @classmethod
     def rest_model(cls, data: Any) -> type[BaseModel] | None:

@@ -7,7 +7,7 @@ rest of the file comes from `Surroundings`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -30,7 +30,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from jobs.config_text import hint, kind_of
+from jobs.config_text import did_you_mean, hint, kind_of
 from reconcilers import durations
 from reconcilers.schemas import PRECISION, SCALE, Kind
 
@@ -189,6 +189,21 @@ def like(pattern: str, words: str) -> AfterValidator:
 def listed(value: Any) -> Any:
     """One where a list may stand."""
     return value if isinstance(value, list | tuple) or value is None else [value]
+
+
+def own_options(
+    options: dict[str, Any], info: ValidationInfo, key: str, model_of: Callable[[str], type[BaseModel]]
+) -> dict[str, Any]:
+    """The keys that belong to what `key` chooses, checked by its own model; one without a value is not there."""
+    if key not in info.data:
+        misspelt = [name for name in options if did_you_mean(name, [key])]
+        if misspelt:
+            raise unknown(misspelt)
+        return {}
+    model = model_of(info.data[key])
+    given = {name: value for name, value in options.items() if value is not None or name not in model.model_fields}
+    model(**given)
+    return given
 
 
 def _time_format(value: str) -> str:
