@@ -368,7 +368,7 @@ class TestProblems:
             "recon.yaml:27: jobs.nightly.gates.brakes: unknown key; did you mean 'breaks'?",
             "recon.yaml:28: jobs.nightly.schedule.cron: 'daily' is not five cron fields such as '15 2 * * *'",
             "recon.yaml:28: jobs.nightly.schedule.window: '1-5' is not a window such as '01:00-05:00'",
-            "recon.yaml:29: jobs.nightly.publish: unknown key; there are: pairs, gates, schedule",
+            "recon.yaml:29: jobs.nightly.publish: unknown key; there are: pairs, gates, schedule, pause, notify",
         ]
 
     def test_a_system_without_stock_cannot_be_compared(self, problems):
