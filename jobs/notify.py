@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from jobs.config import Config
 from jobs.config_notify import Email, Notification, Topic, Webhook
 from jobs.config_text import redacted
-from jobs.notify_text import Event, TemplateProblem, text_of
+from jobs.notify_text import Event, text_of
 from jobs.workspace import Workspace
 from reconcilers.errors import ReconError, Refused, Unreachable
 
@@ -44,11 +44,8 @@ def told(config: Config, job: str, progress: Progress) -> Iterator[Telling]:
         tell(config, Event("held", job, str(error)), progress)
         raise
     except Exception as error:
-        words = (
-            str(error)
-            if isinstance(error, ReconError)
-            else f"a bug ({type(error).__name__}), its traceback is in the log"
-        )
+        bug = f"a bug ({type(error).__name__}), its traceback is in the log"
+        words = str(error) if isinstance(error, ReconError) else bug
         tell(config, Event("failed", job, words), progress)
         raise
 
@@ -76,7 +73,7 @@ class Telling:
 
 
 def tell(config: Config, event: Event, progress: Progress) -> None:
-    """Send an event over every channel of its job that wants it."""
+    """Send an event over every channel of its job that wants it; one that cannot be sent is told to `progress`."""
     for number, notification in enumerate(config.job(event.job).notify, 1):
         if event.event not in notification.on:
             continue
@@ -84,7 +81,8 @@ def tell(config: Config, event: Event, progress: Progress) -> None:
             if notification.quiet == "unchanged" and event.event == "finished" and _unchanged(config, event):
                 continue
             _send(notification, event)
-        except (ReconError, TemplateProblem) as error:
+        # whatever a channel trips over: the run has ended as it has
+        except Exception as error:
             place = f"jobs.{event.job}.notify[{number - 1}]"
             progress(f"not notified ({place}): {redacted(str(error), notification.written())}")
 

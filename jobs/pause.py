@@ -67,7 +67,8 @@ def pause_by_hand(path: Path, job: str, progress: Progress) -> dict[str, Any]:
     """Pause the consumers of a job until `resume`, or until their maximum is over.
 
     Raises:
-        ConfigError: the job pauses nothing.
+        ConfigError: the job pauses nothing, or is paused already.
+        Unreachable: one could not be paused; then the others go on.
     """
     config = load(path)
     if not config.job(job).pause:
@@ -88,11 +89,12 @@ def resume(path: Path, job: str | None) -> list[dict[str, Any]]:
     """Resume what a job, or any job, has paused; a row a job.
 
     Raises:
+        ConfigError: no such job, neither in the configuration nor among what is paused.
         Unreachable: something is still paused.
     """
     config = load(path)
     workspace = str(config.workspace)
-    if job is not None:
+    if job is not None and read(workspace, job) is None:
         config.job(job)
     done = []
     for each in [job] if job is not None else paused_jobs(workspace):
@@ -165,7 +167,8 @@ class _Pause:
         """Start the watchdog; when the pipe to it is cut, this process is no more."""
         words = [sys.executable, "-m", "jobs.watchdog", self.workspace, self.job, self.state.token]
         words += [str(self.state.until.timestamp()), self.state.by]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        ours = str(Path(__file__).parents[1])
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [ours, os.environ.get("PYTHONPATH")]))}
         try:
             return subprocess.Popen(  # noqa: S603  this program, and names of the configuration
                 words,

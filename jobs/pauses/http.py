@@ -61,7 +61,7 @@ class Hook:
             answer = httpx.request(
                 call.method, call.url, headers=call.headers, content=call.body, timeout=self.options.seconds
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise Unreachable(f"{self.name}: {type(error).__name__}: {error}") from error
         if not answer.is_success:
             raise Unreachable(f"{self.name}: {call.method} answered {answer.status_code}")

@@ -31,8 +31,8 @@ class Drain:
     """One subscription under way. `until` is the last publish time that still counts.
 
     The backlog counts as empty when no message of up to `until` has come for `quiet`. A drain that takes
-    longer than `longest` stops, and `left` says from when on messages are left: the publish time of the
-    oldest one that was seen and not kept, None where none was.
+    longer than `longest` keeps no more, and looks on only until it knows whether something is left. `left`
+    is the publish time of the oldest message that was seen and not kept, None where none was.
     """
 
     client: Any
@@ -60,7 +60,7 @@ class Drain:
                         yield kept
                     if not (self._empty or self._too_long):
                         pending.add(pool.submit(self._pull))
-        if self._too_long and not self._empty:
+        while not self._empty and (self.left is None or self.left > self.until):
             for received in self._pull():
                 self._leave(received)
         self._give_back()

@@ -50,16 +50,14 @@ class Leases:
     def acknowledge(self) -> None:
         """The messages need not come again. Raises `Unreachable`; then some of them may."""
         self._stop()
-        with told(self.subscription):
+        with self._file, told(self.subscription):
             self._each(lambda ids: self.client.acknowledge(subscription=self.subscription, ack_ids=ids, **bounded()))
-        self._file.close()
 
     def release(self) -> None:
         """Let them come again at once, or, where the service does not answer, when their time is over."""
         self._stop()
-        with suppress(Unreachable), told(self.subscription):
+        with self._file, suppress(Unreachable), told(self.subscription):
             self._each(lambda ids: self._deadline(ids, 0))
-        self._file.close()
 
     def _stop(self) -> None:
         self._closed.set()

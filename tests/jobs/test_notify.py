@@ -183,6 +183,7 @@ def test_a_channel_that_fails_is_told_and_fails_nothing(tmp_path, endpoint, monk
             {"webhook": {"url": f"{endpoint.url}/${{HOOK}}"}},
             {"webhook": {"url": f"http://127.0.0.1:{port}/${{HOOK}}"}},
             {"email": {"host": "127.0.0.1", "port": port, "from": "a@b", "to": "c@d"}},
+            {"webhook": {"url": "http://[${HOOK}"}},
             {"webhook": {"url": f"{endpoint.url}/last"}},
         )
         said = []
@@ -190,7 +191,9 @@ def test_a_channel_that_fails_is_told_and_fails_nothing(tmp_path, endpoint, monk
     assert outcome.within_gates
     failed = [each for each in said if each.startswith("not notified")]
     assert failed[0] == "not notified (jobs.nightly.notify[0]): webhook: answered 500"
-    assert [each.split(":")[0] for each in failed[1:]] == [f"not notified (jobs.nightly.notify[{n}])" for n in (1, 2)]
+    assert [each.split(":")[0] for each in failed[1:]] == [
+        f"not notified (jobs.nightly.notify[{n}])" for n in (1, 2, 3)
+    ]
     assert "s3cr3t" not in " ".join(said)
     assert [each.path for each in endpoint.take(2)] == ["/s3cr3t", "/last"]
 
