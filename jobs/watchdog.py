@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: What the pausing process writes when it has resumed everything itself.
 DISMISSED = b"."
 
+#: Seconds between two looks whether what is paused was resumed by hand.
+_LOOK_SECONDS = 5.0
+
 #: Seconds between two attempts at a consumer that does not answer, and how many there are: an hour in all.
 _AGAIN_SECONDS, _ATTEMPTS = 30.0, 120
 
@@ -28,7 +31,8 @@ _AGAIN_SECONDS, _ATTEMPTS = 30.0, 120
 def main() -> None:
     """Wait, then look whether there is something left to resume."""
     workspace, job, token, until, by = sys.argv[1:]
-    why = _wait(float(until), watch=by == "run")
+    state_file = None if "://" in workspace else Path(workspace, "paused", f"{job}.json")
+    why = _wait(float(until), watch=by == "run", state_file=state_file)
     if why is None:
         return
     from jobs import pause_state
@@ -38,13 +42,15 @@ def main() -> None:
         _tell(state, f"{why}; {_resumed(state, workspace)}")
 
 
-def _wait(until: float, watch: bool) -> str | None:
-    """Why there is something to do, in words; None after a dismissal."""
+def _wait(until: float, watch: bool, state_file: Path | None) -> str | None:
+    """Why there is something to do, in words; None where somebody else has resumed."""
     while (left := until - time.time()) > 0:
         # in short pieces, as the clock of a machine that slept jumps
-        ready, _, _ = select.select([sys.stdin.fileno()] if watch else [], [], [], min(left, 60))
+        ready, _, _ = select.select([sys.stdin.fileno()] if watch else [], [], [], min(left, _LOOK_SECONDS))
         if ready:
             return None if os.read(sys.stdin.fileno(), 1) == DISMISSED else "the run that paused ended without resuming"
+        if state_file is not None and not state_file.exists():
+            return None
     return "the pause lasted too long"
 
 
