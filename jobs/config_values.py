@@ -272,7 +272,7 @@ class Strict(BaseModel):
         """The model that checks the keys in `rest`, if another one does."""
         return None
 
-    def written(self) -> dict[str, Any]:
+    def in_the_file(self) -> dict[str, Any]:
         """What the file says, with the secrets in it known as such: for `redacted`."""
         return self._written
 

@@ -84,7 +84,7 @@ def tell(config: Config, event: Event, progress: Progress) -> None:
         # whatever a channel trips over: the run has ended as it has
         except Exception as error:
             place = f"jobs.{event.job}.notify[{number - 1}]"
-            progress(f"not notified ({place}): {redacted(str(error), notification.written())}")
+            progress(f"not notified ({place}): {redacted(str(error), notification.in_the_file())}")
 
 
 def _send(notification: Notification, event: Event) -> None:
