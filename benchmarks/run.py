@@ -30,13 +30,25 @@ def compare(directory: Path, rows: int, repeat: int) -> None:
     workspace, output = directory / "workspace", directory / "run"
     raw = measured(steps.raw, paths, directory / "raw.parquet", repeat=repeat)
     show("raw DuckDB statement", raw, raw)
-    show("capture", measured(steps.take_snapshots, paths, workspace, repeat=repeat), raw)
-    show("validate", measured(steps.validate, workspace, directory / "validated", repeat=repeat), raw)
+    capture = measured(steps.take_snapshots, paths, workspace, repeat=repeat)
+    show("capture", capture, raw)
+    validation(directory, workspace, capture, raw, repeat)
     diff = measured(steps.diff, workspace, output, repeat=repeat)
     show("diff", diff, raw)
     if diff.result != raw.result:
         raise SystemExit(f"diff has {diff.result:,} keys, the raw statement {raw.result:,}")
     show("whole job", measured(steps.whole_job, paths, directory / "job", output, repeat=repeat), raw)
+
+
+def validation(directory: Path, workspace: Path, capture: Measured, raw: Measured, repeat: int) -> None:
+    """What validating costs beside capturing, and what Great Expectations' pandas engine takes for the same."""
+    validated = measured(steps.validate, workspace, directory / "validated", repeat=repeat)
+    show("validate", validated, raw)
+    print(f"{'':<22} {validated.seconds / capture.seconds:6.2f} x capture")
+    ours = measured(steps.validate_stock, workspace, directory / "validated", repeat=repeat)
+    theirs = measured(steps.validate_with_pandas, workspace, repeat=repeat)
+    show("stock suite", ours, ours)
+    show("  with GX on pandas", theirs, ours)
 
 
 def show(name: str, run: Measured, baseline: Measured) -> None:

@@ -7,15 +7,19 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import great_expectations as gx
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.generate import AS_OF
-from expectations import judge
+from expectations import judge, suites
+from expectations.facts import Facts
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context
 from pipelines.reconcile import PairTask, reconcile_snapshots
-from pipelines.validate import Measurement, measure_snapshots
+from pipelines.tables import SnapshotRows
+from pipelines.validate import Measurement, list_failing, measure_rows
 from reconcilers import profiles
 from reconcilers.canonical import Mapping
 from reconcilers.pairs import Pair, Side
@@ -53,13 +57,54 @@ def take_snapshots(paths: dict[str, Path], workspace: Path) -> int:
 
 
 def validate(workspace: Path, output: Path) -> bool:
-    """Measure the built-in suites over the newest snapshots, and have them judged."""
+    """Measure the built-in suites over the newest snapshots, list what fails, and have them judged."""
+    shutil.rmtree(output, ignore_errors=True)
     found = snapshots.list_snapshots(str(workspace))
-    suites = [judge.suite_for(snapshot.manifest.dataset) for snapshot in found]
-    asked = [Measurement(s, judge.metrics_of(suite)) for s, suite in zip(found, suites, strict=True)]
-    facts = {"snapshot.age_in_hours": 1, "snapshot.rejected_share": 0, "snapshot.rows_to_last_time": 1}
-    values = measure_snapshots(asked, str(output / "validation"))
-    return all(judge.judge(suite, v, facts, {}).success for suite, v in zip(suites, values, strict=True))
+    suites_ = [suites.built_in("stock" if s.manifest.dataset == "stock" else "events") for s in found]
+    return _validated(found, suites_, output)
+
+
+def validate_stock(workspace: Path, output: Path) -> bool:
+    """The same for the rows of one stock snapshot: what the pandas engine is compared with."""
+    shutil.rmtree(output, ignore_errors=True)
+    stock = snapshots.newest(str(workspace), "storefront", "stock")
+    if stock is None:
+        raise RuntimeError("no snapshots")
+    return _validated([stock], [_rows_only()], output)
+
+
+def validate_with_pandas(workspace: Path) -> bool:
+    """Great Expectations' own pandas engine: the same rules of the same rows, from the same files."""
+    stock = snapshots.newest(str(workspace), "storefront", "stock")
+    if stock is None:
+        raise RuntimeError("no snapshots")
+    frame = pa.concat_tables(stock.read(["sku", "location", "quantity"])).to_pandas()
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    asset = context.data_sources.add_pandas("pandas").add_dataframe_asset("rows")
+    batch = asset.add_batch_definition_whole_dataframe("all").get_batch({"dataframe": frame})
+    return bool(batch.validate(_rows_only(), result_format="SUMMARY").success)
+
+
+def _rows_only() -> gx.ExpectationSuite:
+    """The stock suite without what only recon knows: facts of manifests, and other snapshots."""
+    suite = suites.built_in("stock")
+    core = [each for each in suite.expectations if type(each).__module__.startswith("great_expectations.")]
+    return gx.ExpectationSuite("rows", expectations=core)
+
+
+def _validated(found: list[snapshots.Snapshot], suites_: list[gx.ExpectationSuite], output: Path) -> bool:
+    plans = [judge.plan(suite, snapshot.schema) for snapshot, suite in zip(found, suites_, strict=True)]
+    asked = [
+        Measurement(f"{s.manifest.system}.{s.manifest.dataset}", SnapshotRows(s), p.metrics)
+        for s, p in zip(found, plans, strict=True)
+    ]
+    work = str(output / "work")
+    values = measure_rows(asked, work)
+    listings = [(a, p.failing(v), str(output / a.name)) for a, p, v in zip(asked, plans, values, strict=True)]
+    samples = list_failing(listings, work)
+    facts = Facts(age_in_hours=1, rejected_share=0).values()
+    return all(p.judge(v, s, facts, {}).success for p, v, s in zip(plans, values, samples, strict=True))
 
 
 def diff(workspace: Path, output: Path) -> int:

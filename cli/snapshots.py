@@ -1,4 +1,4 @@
-"""Commands about snapshots: take, list, validate."""
+"""Commands about snapshots: take, list."""
 
 from __future__ import annotations
 
@@ -28,20 +28,3 @@ def snapshot(
         taken = commands.take_snapshots(config, systems or [], out.progress, context.obj)
     out.progress_done()
     out.result(taken, lambda: commands.snapshots_text(taken))
-
-
-@app.command()
-def validate(
-    systems: Annotated[list[str] | None, typer.Argument(help="Systems, all if none.")] = None,
-    config: ConfigPath = DEFAULT,
-    json: Json = False,
-    verbose: Verbose = False,
-) -> None:
-    """Check the newest snapshots against their expectations; exit code 3 if a critical one fails."""
-    from jobs import commands
-
-    out = Output(json, verbose)
-    results = commands.validate(config, systems or [], out.progress)
-    out.progress_done()
-    out.result(results, lambda: commands.validation_text(results))
-    raise typer.Exit(3 if any(result["critical"] for result in results) else 0)

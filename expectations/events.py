@@ -5,7 +5,12 @@ from __future__ import annotations
 import great_expectations as gx
 import great_expectations.expectations as gxe
 
-from expectations.facts import ExpectRejectedShareToBeBetween, ExpectSnapshotAgeInHoursToBeBetween
+from expectations.facts import (
+    ExpectRejectedShareToBeBetween,
+    ExpectSchemaFingerprintToBeUnchanged,
+    ExpectSnapshotAgeInHoursToBeBetween,
+    ExpectWatermarkLagInHoursToBeBetween,
+)
 from reconcilers.schemas import Kind
 
 
@@ -54,6 +59,17 @@ def suite() -> gx.ExpectationSuite:
                 severity="warning",
                 description="not older than a day and a half",
                 meta={"reason": "FEED_STALE: what happened since is not in it"},
+            ),
+            ExpectWatermarkLagInHoursToBeBetween(
+                max_value=24,
+                severity="warning",
+                description="the feed reaches the instant of the stock that it explains, but for a day",
+                meta={"reason": "EVENTS_INCOMPLETE: what happened in between looks unexplained"},
+            ),
+            ExpectSchemaFingerprintToBeUnchanged(
+                severity="warning",
+                description="the columns are those of last time",
+                meta={"reason": "columns or decimal places were changed in the configuration"},
             ),
         ],
     )

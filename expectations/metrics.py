@@ -1,9 +1,8 @@
-"""The metrics that expectations ask for, as mergeable SQL aggregates; knows nothing of Great Expectations.
+"""What expectations ask for: metrics, their values, and the algebra of merging them.
 
-One pass over a bucket answers every metric of a suite (`measure`); the answers of buckets are merged
-exactly (`merge`), in any order. A metric is named as Great Expectations names it. Counts of
-duplicates are exact because all rows with one SKU live in one bucket, so a unique key has the SKU in
-it; any other key is refused.
+A metric is named as Great Expectations names it, but nothing here knows Great Expectations. Buckets
+are measured one by one (`expectations.measure`); the values of buckets merge exactly and in any order
+(`merge`), and `finish` makes the answer of the merged value.
 """
 
 from __future__ import annotations
@@ -11,82 +10,87 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from decimal import Decimal
+from datetime import date, datetime
+from decimal import Context, Decimal
+from fractions import Fraction
 from functools import reduce
+from math import log, sqrt
 from typing import Any
 
-import pyarrow as pa
-
-from reconcilers.errors import ConfigError
-from reconcilers.stock import connect
-
+#: Values of metrics by `Metric.key`; what they hold is told by the kind of the metric (`MERGES`).
 Values = dict[str, Any]
 
-#: How many failing rows a result shows.
+#: Python's decimals round to 28 digits unless told otherwise.
+_EXACTLY = Context(prec=100)
+
+#: How many failing rows or values a result shows; all failing rows are in `unexpected.parquet`.
 SAMPLE = 20
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric: its name, its columns, and its arguments (`min_value`, `value_set`, …)."""
+    """One metric: its name, its columns and arguments, and the rows that it looks at.
+
+    Args:
+        name: as Great Expectations has it, such as `column_values.between.unexpected_count`.
+        columns: the columns that it reads.
+        arguments: `min_value`, `value_set` and so on.
+        where: a condition in SQL that its rows meet; all rows if empty.
+        ignore: which rows of a pair or list of columns are left out, such as `both_values_are_missing`.
+    """
 
     name: str
     columns: tuple[str, ...] = ()
     arguments: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    where: str = ""
+    ignore: str = ""
 
     @property
     def key(self) -> str:
         """What identifies the metric among those of a suite."""
-        return json.dumps([self.name, self.columns, self.arguments], default=str, sort_keys=True)
+        asked = [self.name, self.columns, self.arguments, self.where, self.ignore]
+        return json.dumps(asked, default=str, sort_keys=True)
 
     @property
     def base(self) -> str:
-        """The map metric that a count or a list of failing values belongs to."""
+        """The map metric that a count of failing rows belongs to."""
         return self.name.rsplit(".", 1)[0]
 
     @property
     def answer(self) -> str:
-        """What is asked about it: `unexpected_count`, `unexpected_values`, `row_count` and so on."""
+        """What is asked about it: `unexpected_count`, `filtered_row_count` and so on."""
         return self.name.rsplit(".", 1)[-1]
 
 
-def supported(metric: Metric) -> bool:
-    """Whether the metric can be computed exactly, bucket by bucket."""
-    if metric.answer in ("unexpected_count", "unexpected_values", "filtered_row_count"):
-        return metric.base in _BAD or (metric.base in _UNIQUE and "sku" in metric.columns)
-    return metric.name in _AGGREGATES
-
-
-def measure(rows: pa.Table, metrics: Iterable[Metric]) -> Values:
-    """All metrics of one bucket in one pass; the values by `Metric.key`.
-
-    Raises:
-        ConfigError: a column does not exist.
-    """
-    wanted = {metric.key: metric for metric in metrics}
-    for metric in wanted.values():
-        for column in metric.columns:
-            if column not in rows.column_names:
-                raise ConfigError(f"no column {column!r} for {metric.name}; there are: {', '.join(rows.column_names)}")
-    if not wanted:
-        return {}
-    with connect(threads=1) as con:
-        con.register("rows", rows)
-        select = ", ".join(_expression(metric) for metric in wanted.values())
-        (answers,) = con.execute(f"select {select} from rows").fetchall()
-    return {key: _cleaned(value, metric) for (key, metric), value in zip(wanted.items(), answers, strict=True)}
-
-
 def merge(first: Values, second: Values, metrics: Iterable[Metric]) -> Values:
-    """The values of two sets of rows as those of both together."""
-    return {m.key: _merged(m)(first[m.key], second[m.key]) for m in metrics}
+    """The values of two disjoint sets of rows as those of both together; None is nothing known."""
+
+    def both(metric: Metric) -> Any:
+        a, b = first[metric.key], second[metric.key]
+        return b if a is None else a if b is None else MERGES.get(metric.name, _add)(a, b)
+
+    return {m.key: both(m) for m in metrics if m.key in first}
 
 
 def merge_all(values: Iterable[Values], metrics: Iterable[Metric]) -> Values:
-    """`merge` over any number of buckets; those of no rows at all for none."""
+    """`merge` over any number of buckets."""
     asked = list(metrics)
     return reduce(lambda a, b: merge(a, b, asked), values)
+
+
+def finish(metric: Metric, value: Any) -> Any:
+    """The answer to a metric out of its merged value."""
+    last_step = _FINISHES.get(metric.name)
+    return value if last_step is None else last_step(value, metric)
+
+
+def failing(metric: Metric, value: Any) -> int:
+    """How many rows or keys the metric counts as failing; 0 for metrics that count something else."""
+    if isinstance(value, Mapping) and "part" in value and "sample" in value:
+        return int(value["part"])
+    if metric.answer != "unexpected_count":
+        return 0
+    return int(finish(metric, value))
 
 
 def to_json(values: Values) -> str:
@@ -100,130 +104,141 @@ def from_json(text: str | bytes) -> Values:
     return values
 
 
-def _bad_nonnull(column: str, _: Mapping[str, Any]) -> str:
-    return f"{column} is null"
+def mean_of(value: Mapping[str, Any]) -> float | None:
+    """The mean of merged moments; None without values.
+
+    Exact numbers have `n`, the `sum` and the sum of `squares` as integers in units of 10^-`scale`;
+    floating point numbers have `n`, `mean` and `m2`, the sum of squared deviations.
+    """
+    if not value["n"]:
+        return None
+    if "m2" in value:
+        return float(value["mean"])
+    return float(Fraction(value["sum"], 10 ** value["scale"] * value["n"]))
 
 
-def _bad_null(column: str, _: Mapping[str, Any]) -> str:
-    return f"{column} is not null"
+def deviation_of(value: Mapping[str, Any]) -> float | None:
+    """The sample standard deviation of merged moments; None with fewer than two values."""
+    n = value["n"]
+    if n < 2:
+        return None
+    if "m2" in value:
+        return sqrt(value["m2"] / (n - 1))
+    spread = Fraction(value["squares"] * n - value["sum"] ** 2, 10 ** (2 * value["scale"]) * n * (n - 1))
+    return sqrt(spread)
 
 
-def _bad_between(column: str, arguments: Mapping[str, Any]) -> str:
-    tests = []
-    for bound, strict, sign in (("min_value", "strict_min", ">"), ("max_value", "strict_max", "<")):
-        if arguments.get(bound) is not None:
-            comparison = sign if arguments.get(strict) else f"{sign}="
-            tests.append(f"{column} {comparison} {_literal(arguments[bound])}")
-    return f"not ({' and '.join(tests) or 'true'})"
+def _add(a: Any, b: Any) -> Any:
+    return _EXACTLY.add(a, b) if isinstance(a, Decimal) else a + b
 
 
-def _bad_in_set(column: str, arguments: Mapping[str, Any]) -> str:
-    return f"{column} not in ({_listed(arguments['value_set'])})" if arguments["value_set"] else "true"
+def _moments(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """Exact sums add; of floating point numbers the mean and squared deviations merge (Chan et al., 1979)."""
+    if "m2" not in a:
+        return {"scale": a["scale"], **{name: a[name] + b[name] for name in ("n", "sum", "squares")}}
+    n = a["n"] + b["n"]
+    if not n:
+        return a
+    shift = b["mean"] - a["mean"]
+    return {
+        "n": n,
+        "mean": (a["n"] * a["mean"] + b["n"] * b["mean"]) / n,
+        "m2": a["m2"] + b["m2"] + shift * shift * a["n"] * b["n"] / n,
+    }
 
 
-def _bad_not_in_set(column: str, arguments: Mapping[str, Any]) -> str:
-    return f"{column} in ({_listed(arguments['value_set'])})" if arguments["value_set"] else "false"
+def _each(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """Counts add; the first values of both are the first values of either."""
+    return {
+        name: sorted(a[name] + b[name], key=str)[:SAMPLE] if isinstance(a[name], list) else a[name] + b[name]
+        for name in a
+    }
 
 
-def _bad_match_regex(column: str, arguments: Mapping[str, Any]) -> str:
-    return f"not regexp_matches({column}, {_literal(arguments['regex'])})"
+def _first(a: list[Any], b: list[Any]) -> list[Any]:
+    return sorted(a + b)[:SAMPLE]
 
 
-def _bad_not_match_regex(column: str, arguments: Mapping[str, Any]) -> str:
-    return f"regexp_matches({column}, {_literal(arguments['regex'])})"
+def _either(a: list[bool], b: list[bool]) -> list[bool]:
+    return [x or y for x, y in zip(a, b, strict=True)]
 
 
-def _bad_length(column: str, arguments: Mapping[str, Any]) -> str:
-    return _bad_between(f"length({column})", arguments)
+def _most_common(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any]:
+    """Of disjoint sets of values, the more frequent ones, or those of both."""
+    if a["n"] != b["n"]:
+        return a if a["n"] > b["n"] else b
+    return {
+        "n": a["n"],
+        "ties": a["ties"] + b["ties"],
+        "wanted": sorted(a["wanted"] + b["wanted"], key=str),
+        "sample": sorted(a["sample"] + b["sample"], key=str)[:SAMPLE],
+    }
 
 
-#: The condition of a failing row, per map metric; rows whose column is null are not judged.
-_BAD: dict[str, Callable[[str, Mapping[str, Any]], str]] = {
-    "column_values.nonnull": _bad_nonnull,
-    "column_values.null": _bad_null,
-    "column_values.between": _bad_between,
-    "column_values.in_set": _bad_in_set,
-    "column_values.not_in_set": _bad_not_in_set,
-    "column_values.match_regex": _bad_match_regex,
-    "column_values.not_match_regex": _bad_not_match_regex,
-    "column_values.value_length.between": _bad_length,
+def _columnwise(a: list[list[int]], b: list[list[int]]) -> list[list[int]]:
+    return [[x + y for x, y in zip(p, q, strict=True)] for p, q in zip(a, b, strict=True)]
+
+
+def _groupwise(a: dict[str, list[int]], b: dict[str, list[int]]) -> dict[str, list[int]]:
+    groups = dict.fromkeys([*a, *b])
+    return {g: [x + y for x, y in zip(a.get(g, [0, 0]), b.get(g, [0, 0]), strict=True)] for g in groups}
+
+
+#: How two values become one, where they do not simply add up.
+MERGES: dict[str, Callable[[Any, Any], Any]] = {
+    "column.min": min,
+    "column.max": max,
+    "column.mean": _moments,
+    "column.standard_deviation": _moments,
+    "column.non_null_proportion": _each,
+    "column.unique_proportion": _each,
+    "column.distinct_values.not_in_set": _first,
+    "column.distinct_values.missing_from_column": _either,
+    "column.distinct_values.missing_from_column.count": _either,
+    "column.most_common_value": _most_common,
+    "keys.lost": _each,
+    "keys.unknown": _each,
+    "lines.inconsistent": _each,
+    "lines.unbalanced": _each,
+    "column.drift": _columnwise,
+    "group.shares": _groupwise,
 }
-_UNIQUE = {"column_values.unique", "compound_columns.unique"}
-_JUDGES_NULL = {"column_values.nonnull", "column_values.null"}
 
-#: Aggregates of a whole column: SQL, and how two answers become one.
-_AGGREGATES: dict[str, tuple[str, Callable[[Any, Any], Any]]] = {
-    "table.row_count": ("count(*)", lambda a, b: a + b),
-    "column.min": ("min({0})", lambda a, b: min(filter(_told, (a, b)), default=None)),
-    "column.max": ("max({0})", lambda a, b: max(filter(_told, (a, b)), default=None)),
-    "column.sum": ("sum({0})", lambda a, b: b if a is None else a if b is None else a + b),
+
+def _missing(present: list[bool], metric: Metric) -> list[Any]:
+    wanted = dict.fromkeys(metric.arguments["value_set"])
+    return [value for value, there in zip(wanted, present, strict=True) if not there]
+
+
+def _share(value: dict[str, Any], _: Metric) -> float:
+    return value["part"] / value["whole"] if value["whole"] else 0
+
+
+def _modes(value: dict[str, Any], _: Metric) -> list[Any]:
+    """All of them, or, of very many, those that are asked for and a sample of the rest."""
+    others = [each for each in value["sample"] if each not in value["wanted"]]
+    return sorted([*value["wanted"], *others][: max(SAMPLE, len(value["wanted"]))]) if value["n"] else []
+
+
+def _drift(histograms: list[list[int]], _: Metric) -> float:
+    """The population stability index of two histograms; an empty cell counts as half a row."""
+    now, before = ([max(count, 0.5) / max(sum(cells), 1) for count in cells] for cells in histograms)
+    return sum((p - q) * log(p / q) for p, q in zip(now, before, strict=True))
+
+
+#: What the merged value still needs to become the answer.
+_FINISHES: dict[str, Callable[[Any, Metric], Any]] = {
+    "column.mean": lambda value, _: mean_of(value),
+    "column.standard_deviation": lambda value, _: deviation_of(value),
+    "column.non_null_proportion": _share,
+    "column.unique_proportion": _share,
+    "column.distinct_values.missing_from_column": _missing,
+    "column.distinct_values.missing_from_column.count": lambda value, metric: len(_missing(value, metric)),
+    "column.most_common_value": _modes,
+    "column_values.z_score.under_threshold.unexpected_count": lambda value, _: value["count"],
+    "column_values.not_outliers.unexpected_count": lambda value, _: value["count"],
+    "column.drift": _drift,
 }
-
-
-def _expression(metric: Metric) -> str:
-    columns = [_quoted(column) for column in metric.columns]
-    if metric.name in _AGGREGATES:
-        return _AGGREGATES[metric.name][0].format(*columns)
-    present = " or ".join(f"{column} is not null" for column in columns)
-    if metric.answer == "filtered_row_count":
-        return f"count(*) filter ({present})"
-    if metric.base in _UNIQUE:
-        return _duplicates(metric, columns, present)
-    condition = _BAD[metric.base](columns[0], metric.arguments)
-    if metric.base not in _JUDGES_NULL:
-        condition = f"{columns[0]} is not null and {condition}"
-    if metric.answer == "unexpected_count":
-        return f"count(*) filter ({condition})"
-    return f"min_by({{'v': {columns[0]}}}, source_line, {SAMPLE}) filter ({condition})"
-
-
-def _duplicates(metric: Metric, columns: list[str], present: str) -> str:
-    groups = f"select {', '.join(columns)}, count(*) as n from rows where {present} group by all having n > 1"
-    if metric.answer == "unexpected_count":
-        return f"(select coalesce(sum(n), 0)::bigint from ({groups}))"
-    names = metric.columns
-    value = (
-        columns[0]
-        if len(names) == 1
-        else "{" + ", ".join(f"'{n}': {c}" for n, c in zip(names, columns, strict=True)) + "}"
-    )
-    return f"(select list({{'v': {value}}}) from ({groups} order by all limit {SAMPLE}))"
-
-
-def _merged(metric: Metric) -> Callable[[Any, Any], Any]:
-    if metric.answer == "unexpected_values":
-        return lambda a, b: (a + b)[:SAMPLE]
-    return _AGGREGATES[metric.name][1] if metric.name in _AGGREGATES else lambda a, b: a + b
-
-
-def _cleaned(value: Any, metric: Metric) -> Any:
-    if metric.answer == "unexpected_values":
-        return [item["v"] for item in value or []]
-    return value
-
-
-def _told(value: Any) -> bool:
-    return value is not None
-
-
-def _quoted(column: str) -> str:
-    return '"' + column.replace('"', '""') + '"'
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return str(Decimal(str(value)))
-    if isinstance(value, int | Decimal):
-        return str(value)
-    if isinstance(value, datetime):
-        return f"'{value.isoformat()}'::timestamptz"
-    return "'" + str(value).replace("'", "''") + "'"
-
-
-def _listed(values: Iterable[Any]) -> str:
-    return ", ".join(_literal(value) for value in values)
 
 
 def _encoded(value: Any) -> dict[str, str]:
@@ -231,6 +246,8 @@ def _encoded(value: Any) -> dict[str, str]:
         return {"$decimal": str(value)}
     if isinstance(value, datetime):
         return {"$instant": value.isoformat()}
+    if isinstance(value, date):
+        return {"$date": value.isoformat()}
     raise TypeError(f"{type(value).__name__} in a metric")
 
 
@@ -239,4 +256,6 @@ def _decoded(item: dict[str, Any]) -> Any:
         return Decimal(item["$decimal"])
     if "$instant" in item:
         return datetime.fromisoformat(item["$instant"])
+    if "$date" in item:
+        return date.fromisoformat(item["$date"])
     return item

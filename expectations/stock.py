@@ -5,9 +5,12 @@ from __future__ import annotations
 import great_expectations as gx
 import great_expectations.expectations as gxe
 
+from expectations.domain import ExpectColumnDriftToBeBetween, ExpectKeysToBeKept
 from expectations.facts import (
     ExpectRejectedShareToBeBetween,
     ExpectRowsToLastTimeToBeBetween,
+    ExpectRowsToTrailingMedianToBeBetween,
+    ExpectSchemaFingerprintToBeUnchanged,
     ExpectSnapshotAgeInHoursToBeBetween,
 )
 
@@ -60,6 +63,32 @@ def suite() -> gx.ExpectationSuite:
                 severity="critical",
                 description="at least half as many rows as last time",
                 meta={"reason": "SNAPSHOT_TRUNCATED: assortments do not halve overnight"},
+            ),
+            ExpectRowsToTrailingMedianToBeBetween(
+                min_value=0.8,
+                max_value=1.5,
+                severity="warning",
+                description="about as many rows as usual",
+                meta={"reason": "SNAPSHOT_TRUNCATED, or a catalogue that was loaded twice"},
+            ),
+            ExpectKeysToBeKept(
+                column_list=list(KEY),
+                mostly=0.8,
+                severity="warning",
+                description="at least four fifths of the last snapshot's keys are there still",
+                meta={"reason": "SNAPSHOT_TRUNCATED: new rows can hide that others are gone"},
+            ),
+            ExpectColumnDriftToBeBetween(
+                column_list=["quantity"],
+                max_value=0.25,
+                severity="warning",
+                description="quantities are distributed about as last time",
+                meta={"reason": "UOM_MISMATCH or another basis: every number moved at once"},
+            ),
+            ExpectSchemaFingerprintToBeUnchanged(
+                severity="warning",
+                description="the columns are those of last time",
+                meta={"reason": "columns or decimal places were changed in the configuration"},
             ),
             ExpectRejectedShareToBeBetween(
                 max_value=0.1,

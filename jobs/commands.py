@@ -9,12 +9,12 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from jobs import notify, plan
+from jobs import notify, plan, quality
 from jobs import run as running
 from jobs.config import Config, load
 from jobs.pause import paused
 from jobs.run import Progress
-from jobs.validate import validate_snapshots
+from jobs.validate import check_suites, validate_snapshots
 from jobs.workspace import Workspace
 from pipelines import filesystem, snapshots
 from pipelines.connectors import REGISTRY
@@ -80,6 +80,7 @@ def run_job(path: Path, job: str, progress: Progress, engine: Engine = ()) -> Ou
     pairs = list(config.job(job).pairs)
     run = running.start(config, job, progress, engine)
     with notify.told(config, job, progress) as telling:
+        check_suites(config, plan.systems_of(config, pairs))
         with paused(config, job, path, progress):
             sources = running.snapshot(run, plan.systems_of(config, pairs))
         outcome = _outcome(run.workspace, running.reconcile(run, pairs, sources))
@@ -331,22 +332,10 @@ def connectors_text(found: list[dict[str, Any]]) -> str:
     return "\n\n".join(blocks)
 
 
-def validate(path: Path, systems: Iterable[str], progress: Progress) -> list[dict[str, Any]]:
+def validate(path: Path, systems: Iterable[str], progress: Progress, engine: Engine = ()) -> quality.Outcome:
     """Check the newest snapshots of systems (all if none are named) against their expectations."""
     config = load(path)
-    run = running.start(config, "validate", progress)
+    run = running.start(config, "validate", progress, engine)
     sources = plan.newest_snapshots(config, run.workspace, _systems(config, systems), {})
-    return validate_snapshots(run, sources)
-
-
-def validation_text(results: list[dict[str, Any]]) -> str:
-    """A line a snapshot, and the failed expectations below."""
-    lines = []
-    for result in results:
-        state = "ok  " if result["success"] else "FAIL" if result["critical"] else "warn"
-        lines.append(
-            f"{state} {result['system']}/{result['dataset']}: "
-            f"{result['evaluated'] - result['failed']} of {result['evaluated']} expectations met"
-        )
-        lines += [f"       {message}" for message in result["messages"]]
-    return "\n".join(lines)
+    results = validate_snapshots(run, sources)
+    return quality.Outcome(results, filesystem.join(run.directory, "validation", "index.html"))

@@ -26,6 +26,7 @@ from pydantic import (
 )
 
 from jobs.config_deploy import Deploy
+from jobs.config_expectations import Expectations
 from jobs.config_notify import Notification
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
@@ -132,6 +133,7 @@ class Dataset(Strict):
     ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
     thousands: Literal["", ",", ".", "'", " "] = ""
     decimal: Literal[".", ","] = "."
+    expectations: Expectations = Expectations()
     options: dict[str, Any]
 
     @field_validator("connector")
@@ -323,6 +325,7 @@ class PairConfig(Strict):
     returns_sellable: bool = False
     debounce: Whole = Field(1, ge=1)
     high_value: Quantity | None = None
+    expectations: dict[Literal["levels", "breaks", "corrections"], Expectations] = Field({})
 
     @model_validator(mode="after")
     def _both(self) -> Self:

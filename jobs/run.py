@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from jobs import plan
 from jobs.config import Config
 from jobs.summary import pair_summary, snapshot_summary
-from jobs.validate import validate_snapshots
+from jobs.validate import validate_outputs, validate_snapshots
 from jobs.workspace import Workspace
 from pipelines import filesystem
 from pipelines.capture import capture
@@ -98,17 +98,16 @@ def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = Tru
     """Validate the snapshots, reconcile the pairs, write every output; returns the summary.
 
     Raises:
-        ExpectationsFailed: a snapshot failed a critical expectation. The report says so, and
-            nothing was concluded from it.
+        ExpectationsFailed: a snapshot, or what was concluded, failed a critical expectation. The
+            report says so, and nothing may be published from it.
     """
     validation = []
     if check:
         with run.step("validate"):
             validation = validate_snapshots(run, sources)
-    critical = [message for result in validation for message in result["critical"]]
-    if critical:
+    if any(result["critical"] for result in validation):
         finish(run, {}, sources, validation, [])
-        raise ExpectationsFailed(f"{critical[0]} ({len(critical)} critical; run {run.run_id})")
+    _refuse(run, validation)
     tasks = plan.tasks(run.config, run.workspace, pairs, sources, run.now)
     with run.step("reconcile"):
         tallies = reconcile_snapshots(
@@ -119,7 +118,19 @@ def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = Tru
             lambda done, of: run.progress(f"reconcile: {done} of {of} buckets", done / of),
         )
     summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}
-    return finish(run, summaries, sources, validation, _gates(run, summaries))
+    if check:
+        with run.step("validate results"):
+            validation += validate_outputs(run, pairs)
+    summary = finish(run, summaries, sources, validation, _gates(run, summaries))
+    _refuse(run, validation)
+    return summary
+
+
+def _refuse(run: Run, validation: list[dict[str, Any]]) -> None:
+    """Stop where a critical expectation is not met: nothing may be concluded or published."""
+    critical = [message for result in validation for message in result["critical"]]
+    if critical:
+        raise ExpectationsFailed(f"{critical[0]} ({len(critical)} critical; run {run.run_id})")
 
 
 def finish(

@@ -1,81 +1,210 @@
-"""Validate snapshots: the suite of each dataset, measured on Beam, decided by Great Expectations."""
+"""Validate snapshots and results: measured on Beam, decided by Great Expectations, reported."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import median
+from typing import TYPE_CHECKING, Any, Literal
 
+import pyarrow as pa
+
+from jobs import plan
+from jobs.config import Config, Dataset
+from jobs.config_expectations import Expectations
+from jobs.quality import Judged, Occasion, write_reports
 from pipelines import filesystem, snapshots
-from pipelines.snapshots import Snapshot
-from pipelines.validate import Measurement, measure_snapshots
+from pipelines.snapshots import Snapshot, dataset_schema
+from pipelines.tables import PartRows, Rows, SnapshotRows
+from pipelines.validate import Measurement, list_failing, measure_rows
+from reconcilers.errors import ConfigError
+from reconcilers.schemas import Kind, breaks_schema, corrections_schema, levels_schema
 
 if TYPE_CHECKING:
-    from expectations.facts import Facts
+    import great_expectations as gx
+
     from jobs.run import Run
+
+# Great Expectations takes seconds to import: `expectations.judge` and the suites are imported only
+# where something is judged.
+
+#: A trend needs so many earlier snapshots, and looks no further back than that.
+TREND = (3, 8)
+
+#: What a run wrote that is judged, before anything is published from it.
+OUTPUTS: dict[Literal["levels", "breaks", "corrections"], Callable[[int], pa.Schema]] = {
+    "levels": levels_schema,
+    "breaks": breaks_schema,
+    "corrections": corrections_schema,
+}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Rows that are judged by a suite, what is known about them, and what they are compared with."""
+
+    system: str
+    dataset: str
+    rows: Rows
+    suite: gx.ExpectationSuite
+    identifiers: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    others: Mapping[str, Snapshot] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.system}.{self.dataset}"
+
+
+def check_suites(config: Config, systems: Iterable[str]) -> None:
+    """Whether every suite can be judged of its dataset, before anything is captured.
+
+    Raises:
+        ConfigError: everything that is wrong with the suites, a line each.
+    """
+    from expectations import judge
+
+    problems = []
+    for system in systems:
+        for dataset, definition in plan.dataset_names(config.system(system)).items():
+            try:
+                judge.plan(suite_of(definition, dataset), dataset_schema(dataset, config.decimals))
+            except ConfigError as error:
+                problems += [f"systems.{system}.{dataset}: {each}" for each in error.problems]
+    if problems:
+        raise ConfigError(problems)
 
 
 def validate_snapshots(run: Run, sources: Mapping[str, Mapping[str, Snapshot]]) -> list[dict[str, Any]]:
-    """Judge every snapshot, and keep the standard results in `validation/*.json`.
+    """Judge every snapshot and write results, failing rows and reports below `validation/`.
 
     Returns:
         A row a snapshot: `system, dataset, success, evaluated, failed, critical, messages`, where
         `critical` are the messages of failed critical expectations, and `messages` all of them.
     """
-    # Great Expectations takes seconds to import: only where something is judged.
+    subjects = [
+        _snapshot(run, sources, snapshot, definition)
+        for system, datasets in sources.items()
+        for dataset, definition in plan.dataset_names(run.config.system(system)).items()
+        if (snapshot := datasets.get(dataset)) is not None
+    ]
+    return validate(_occasion(run), subjects)
+
+
+def validate_outputs(run: Run, pairs: Iterable[str]) -> list[dict[str, Any]]:
+    """Judge what a run concluded, as `validate_snapshots` judges what it started from."""
+    subjects = []
+    for pair in pairs:
+        for output, schema in OUTPUTS.items():
+            own = run.config.pair(pair).expectations.get(output, Expectations())
+            files = filesystem.list_files(filesystem.join(run.directory, output))
+            paths = tuple(path for path in files if path.rsplit("/", 1)[-1].startswith(f"{pair}.part-"))
+            rows = PartRows(paths, schema(run.config.decimals), "sku")
+            subjects.append(Subject(pair, output, rows, _suite(own, output), {"run_id": run.run_id}))
+    return validate(_occasion(run), subjects)
+
+
+def validate(occasion: Occasion, subjects: list[Subject]) -> list[dict[str, Any]]:
+    """Measure, list what fails, judge and report; a row a subject."""
     from expectations import judge
 
-    found = [snapshot for datasets in sources.values() for snapshot in datasets.values()]
-    suites = [judge.suite_for(snapshot.manifest.dataset) for snapshot in found]
-    measurements = [Measurement(s, judge.metrics_of(suite)) for s, suite in zip(found, suites, strict=True)]
-    directory = filesystem.join(run.directory, "validation")
-    values = measure_snapshots(measurements, filesystem.join(directory, "buckets"), run.engine)
-    rows = []
-    for snapshot, suite, measured in zip(found, suites, values, strict=True):
-        manifest = snapshot.manifest
-        about = {
-            "run_id": {"run_name": run.run_id, "run_time": run.now.isoformat()},
-            "active_batch_definition": {
-                "datasource_name": manifest.system,
-                "data_asset_name": manifest.dataset,
-                "data_connector_name": "recon",
-                "batch_identifiers": {"snapshot_id": manifest.snapshot_id},
-            },
-        }
-        result = judge.judge(suite, measured, _facts(run, snapshot).values(), about)
-        path = filesystem.join(directory, f"{manifest.system}.{manifest.dataset}.json")
-        text = json.dumps(result.to_json_dict(), indent=2, ensure_ascii=False, default=str)
-        filesystem.write_atomic(path, text.encode())
-        rows.append(_row(snapshot, result, judge.messages(result), judge.messages(result, "critical")))
-    return rows
+    plans = [judge.plan(subject.suite, subject.rows.schema) for subject in subjects]
+    directory, engine = occasion.directory, occasion.engine
+    work = filesystem.join(directory, "work")
+    measurements = [Measurement(s.name, s.rows, p.metrics, s.others) for s, p in zip(subjects, plans, strict=True)]
+    values = measure_rows(measurements, work, engine)
+    listings = [
+        (m, p.failing(v), filesystem.join(directory, m.name, "unexpected.parquet"))
+        for m, p, v in zip(measurements, plans, values, strict=True)
+    ]
+    samples = list_failing(listings, work, engine)
+    filesystem.delete(work)
+    judged = [
+        Judged(s.system, s.dataset, s.identifiers, p.judge(v, shown, s.facts, _about(occasion, s)))
+        for s, p, v, shown in zip(subjects, plans, values, samples, strict=True)
+    ]
+    write_reports(occasion, judged)
+    return [each.summary() for each in judged]
 
 
-def _facts(run: Run, snapshot: Snapshot) -> Facts:
+def suite_of(definition: Dataset, dataset: str) -> gx.ExpectationSuite:
+    """The suite of a dataset: ours, extended, changed or replaced as the configuration says."""
+    if dataset == "stock":
+        return _suite(definition.expectations, "stock")
+    ordered = definition.lines is not None and Kind.PLACE in definition.lines.steps
+    return _suite(definition.expectations, "order_lines" if ordered else "events")
+
+
+def _suite(own: Expectations, built_in: str) -> gx.ExpectationSuite:
+    from expectations import suites
+
+    parts = [suites.built_in(built_in)] if own.extend else []
+    if own.suite is not None:
+        parts.append(suites.load(own.suite, own.parameters))
+    changes = [suites.Change(each.expectation, each.where, each.set, each.drop) for each in own.change]
+    return suites.changed(suites.joined(parts[-1].name, parts), changes)
+
+
+def _snapshot(
+    run: Run, sources: Mapping[str, Mapping[str, Snapshot]], snapshot: Snapshot, definition: Dataset
+) -> Subject:
+    manifest = snapshot.manifest
+    earlier = [
+        other
+        for other in snapshots.list_snapshots(run.workspace.root, manifest.system, manifest.dataset)
+        if other.manifest.finished_at < manifest.finished_at
+    ]
+    others = {f"{system}/{dataset}": other for system, found in sources.items() for dataset, other in found.items()}
+    if earlier:
+        others["previous"] = earlier[-1]
+    return Subject(
+        manifest.system,
+        manifest.dataset,
+        SnapshotRows(snapshot),
+        suite_of(definition, manifest.dataset),
+        {"snapshot_id": manifest.snapshot_id, "rows": manifest.rows, "as_of": manifest.as_of.isoformat()},
+        _facts(run, sources, snapshot, earlier),
+        others,
+    )
+
+
+def _facts(
+    run: Run, sources: Mapping[str, Mapping[str, Snapshot]], snapshot: Snapshot, earlier: list[Snapshot]
+) -> Mapping[str, Any]:
     """What the manifests say about a snapshot."""
     from expectations.facts import Facts
 
     manifest = snapshot.manifest
-    earlier = [
-        other.manifest.rows
-        for other in snapshots.list_snapshots(run.workspace.root, manifest.system, manifest.dataset)
-        if other.manifest.finished_at < manifest.finished_at
-    ]
+    rows = [other.manifest.rows for other in earlier][-TREND[1] :]
+    stocks = [found["stock"].manifest.as_of for found in sources.values() if "stock" in found]
+    lag = None
+    if manifest.dataset != "stock" and manifest.watermark is not None and stocks:
+        lag = (max(stocks) - manifest.watermark).total_seconds() / 3600
     return Facts(
         age_in_hours=(run.now - manifest.as_of).total_seconds() / 3600,
         rejected_share=manifest.rejected / manifest.rows_read if manifest.rows_read else 0.0,
-        rows_to_last_time=manifest.rows / earlier[-1] if earlier and earlier[-1] else None,
-    )
+        rows_to_last_time=manifest.rows / rows[-1] if rows and rows[-1] else None,
+        rows_to_trailing_median=manifest.rows / median(rows) if len(rows) >= TREND[0] and median(rows) else None,
+        watermark_lag_in_hours=lag,
+        fingerprint_changed=(
+            int(earlier[-1].manifest.schema_fingerprint != manifest.schema_fingerprint) if earlier else None
+        ),
+    ).values()
 
 
-def _row(snapshot: Snapshot, result: Any, messages: list[str], critical: list[str]) -> dict[str, Any]:
-    manifest = snapshot.manifest
-    name = f"{manifest.system}/{manifest.dataset}"
+def _occasion(run: Run) -> Occasion:
+    results = filesystem.join(run.workspace.root, "dq_results")
+    return Occasion(run.run_id, run.job, run.now, filesystem.join(run.directory, "validation"), results, run.engine)
+
+
+def _about(occasion: Occasion, subject: Subject) -> Mapping[str, Any]:
     return {
-        "system": manifest.system,
-        "dataset": manifest.dataset,
-        "success": bool(result.success),
-        "evaluated": result.statistics["evaluated_expectations"],
-        "failed": result.statistics["unsuccessful_expectations"],
-        "critical": [f"{name}: {message}" for message in critical],
-        "messages": messages,
+        "run_id": {"run_name": occasion.run_id, "run_time": occasion.now.isoformat()},
+        "active_batch_definition": {
+            "datasource_name": subject.system,
+            "data_asset_name": subject.dataset,
+            "data_connector_name": "recon",
+            "batch_identifiers": dict(subject.identifiers),
+        },
     }

@@ -277,6 +277,11 @@ class Report:
         return self.lead + self.rest
 
     @property
+    def validated(self) -> bool:
+        """Whether expectations were judged, so that there are pages about them."""
+        return any(each.evaluated for each in self.quality)
+
+    @property
     def refused(self) -> tuple[Quality, ...]:
         """Snapshots that failed a critical expectation: nothing was concluded from them."""
         return tuple(each for each in self.quality if each.critical)
