@@ -17,12 +17,14 @@ from pipelines import filesystem
 from pipelines.capture import capture_split
 from pipelines.execution import call_each
 from pipelines.reconcile import reconcile_part
-from pipelines.validate import measure_bucket
+from pipelines.validate import answer_partition, list_bucket, measure_bucket
 
 #: The pipelines of a run by the name that the template knows them by.
 PIPELINES: dict[str, Callable[..., None]] = {
     "capture": capture_split,
     "validate": measure_bucket,
+    "count": answer_partition,
+    "list": list_bucket,
     "reconcile": reconcile_part,
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +16,7 @@ from jobs.quality import Judged, Occasion, write_reports
 from pipelines import filesystem, snapshots
 from pipelines.snapshots import Snapshot, dataset_schema
 from pipelines.tables import PartRows, Rows, SnapshotRows
-from pipelines.validate import Measurement, list_failing, measure_rows
+from pipelines.validate import Measurement, list_failing, measure_rows, near
 from reconcilers.errors import ConfigError
 from reconcilers.schemas import Kind, breaks_schema, corrections_schema, levels_schema
 
@@ -102,7 +102,8 @@ def validate_outputs(run: Run, pairs: Iterable[str]) -> list[dict[str, Any]]:
             paths = tuple(path for path in files if path.rsplit("/", 1)[-1].startswith(f"{pair}.part-"))
             rows = PartRows(paths, schema(run.config.decimals), "sku")
             subjects.append(Subject(pair, output, rows, _suite(own, output), {"run_id": run.run_id}))
-    return validate(_occasion(run), subjects)
+    engine = near(sum(subject.rows.buckets for subject in subjects), run.engine)
+    return validate(replace(_occasion(run), engine=engine), subjects)
 
 
 def validate(occasion: Occasion, subjects: list[Subject]) -> list[dict[str, Any]]:

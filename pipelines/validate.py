@@ -28,6 +28,10 @@ from pipelines.tables import Rows
 #: Partitions of counted values; those of very many buckets would be very many small pieces.
 MAX_PARTITIONS = 64
 
+#: So many calls or fewer of what follows the measuring are made in process: a job of a service of their own
+#: would take minutes to start, and they take seconds.
+FEW = 16
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -92,8 +96,13 @@ def measure_rows(measurements: Iterable[Measurement], work: str, engine: Engine 
         for partition in range(1 if counting.whole else each.partitions)
     ]
     if spread:
-        call_each(answer_partition, spread, engine)
+        call_each(answer_partition, spread, near(len(spread), engine))
     return [_merged(each, work) for each in asked]
+
+
+def near(calls: int, engine: Engine) -> Engine:
+    """In process for few calls, else where the other pipelines run."""
+    return engine if calls > FEW else ()
 
 
 def measure_bucket(measurement: Measurement, bucket: int, work: str) -> None:
@@ -141,7 +150,7 @@ def list_failing(
         if (found := _failing_in(measurement, all_, bucket, work))
     ]
     if calls:
-        call_each(list_bucket, calls, engine)
+        call_each(list_bucket, calls, near(len(calls), engine))
     return [_samples(measurement, work) for measurement, _, _ in asked]
 
 
