@@ -9,6 +9,7 @@ DuckDB sorts on disk where memory does not suffice.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +19,7 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from expectations.columns import Column, column
+from expectations.columns import Column, column, text
 from expectations.conditions import UNIQUE, asked_of
 from expectations.metrics import SAMPLE, Metric, Values, deviation_of, mean_of
 from reconcilers.errors import ConfigError
@@ -101,8 +102,9 @@ def answer(
         schema: of the rows that were counted.
     """
     asked = list(metrics)
-    with connect(threads=1) as con:
+    with tempfile.TemporaryDirectory(prefix="recon-counts-") as beyond, connect(threads=1) as con:
         con.execute(f"set memory_limit = '{MEMORY}'")
+        con.execute(f"set temp_directory = {text(beyond)}")
         con.register("incoming", counts)
         names = [name for name in counts.schema.names if name != "n"]
         con.execute(
