@@ -87,7 +87,7 @@ class AsOf(BaseModel):
 
 
 class Watermark(BaseModel):
-    """Up to when a feed is complete: so long before the transaction, or what a query says."""
+    """Up to when a feed is complete: so long before the transaction, what a query says, or the earlier of both."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -95,9 +95,9 @@ class Watermark(BaseModel):
     query: str | None = None
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.lag is None) == (self.query is None):
-            raise ValueError("watermark has either lag or query")
+    def _some(self) -> Self:
+        if self.lag is None and self.query is None:
+            raise ValueError("watermark has neither lag nor query")
         return self
 
 
@@ -118,7 +118,7 @@ class Options(BaseModel):
         None, description="stock: {from: column, column: …}; the transaction's own instant if not given"
     )
     watermark: Watermark | None = Field(
-        None, description="events: {lag: PT15M} or {query: …}; the transaction's own instant if not given"
+        None, description="events: {lag: PT15M}, {query: …} or both; the transaction's own instant if not given"
     )
     timeout: Duration = Field(timedelta(hours=1), description="how long one statement may take")
     throttle: int | None = Field(None, ge=1, description="rows a second, at most, over all splits")
@@ -227,13 +227,12 @@ class Source:
         than the stock, `lag` or a query says how far it has come.
         """
         given = self.options.watermark
-        if given is None:
-            return session.as_of
-        if given.query is None:
-            return session.as_of - (given.lag or timedelta(0))
+        latest = session.as_of - ((given and given.lag) or timedelta(0))
+        if given is None or given.query is None:
+            return latest
         value = first_value(session, given.query)
         parsed = None if value is None else parsing.instants(value, parsing.TimeFormat(self.context.timezone))
         if parsed is None or parsed.values.null_count:
             raise Unreachable("the watermark's query gives no instant")
         instant: datetime = parsed.values[0].as_py()
-        return min(instant, session.as_of)
+        return min(instant, latest)

@@ -35,24 +35,25 @@ def session(settings: Settings) -> Iterator[Session]:
 
     address, url = settings.address, settings.address.url
     seconds = settings.timeout.total_seconds()
-    given: dict[str, Any] = dict(url.query)
+    given: dict[str, Any] = {"conv": pymysql.converters.encoders, **url.query}
     if "ssl_ca" in given:
         given["ssl"] = {"ca": given.pop("ssl_ca")}
     try:
-        connection = pymysql.connect(
+        connection: Any = pymysql.connect(
             host=url.host or "localhost",
             port=url.port or 3306,
             user=url.username,
             password=str(url.password or ""),
             database=url.database,
-            conv=pymysql.converters.encoders,
             cursorclass=pymysql.cursors.SSCursor,
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=seconds + _SILENCE_SECONDS,
-            write_timeout=seconds + _SILENCE_SECONDS,
+            read_timeout=CONNECT_SECONDS,
+            write_timeout=CONNECT_SECONDS,
             autocommit=True,
             **given,
         )
+        # PyMySQL has one timeout for the handshake, which is short, and for statements, which are not.
+        connection._read_timeout = seconds + _SILENCE_SECONDS
     except TypeError as error:
         raise ConfigError(f"url: {address.line(error)}") from error
     except (pymysql.Error, OSError) as error:

@@ -152,11 +152,14 @@ class Session:
     def _sampled(self, relation: Relation) -> str:
         """About `_SAMPLE` rows: of some blocks where it is a table, else of all rows."""
         share = min(1.0, _SAMPLE / max(1, self.estimated_rows(relation)))
-        if share < 1 and relation.table is not None:
+        if share == 1:
+            return relation.source
+        if relation.table is not None:
             name = relation.table.replace("'", "''")
-            if self._row(f"select count(*) from pg_class where oid = to_regclass('{name}') and relkind in ('r', 'm')")[
-                0
-            ]:
+            found = self._row(
+                f"select count(*) from pg_class where oid = to_regclass('{name}') and relkind in ('r', 'm')"
+            )
+            if found[0]:
                 return f"{relation.table} tablesample system ({share * 100:.6f})"
         return f"(select * from {relation.source} where random() <= {share:.8f}) as sample"
 
@@ -202,7 +205,8 @@ class Session:
         state = getattr(error, "sqlstate", None) or ""
         if "statement timeout" in text:
             return Unreachable(self.settings.too_long)
-        if state in _WRITES:
+        # What fails while rows are on their way arrives without its state.
+        if state in _WRITES or "in a read-only transaction" in text:
             return ConfigError(f"the query must only read: {text}")
         # Syntax, unknown names and wrong types are the query's fault; a missing grant is not.
         if state.startswith("42") and state != "42501":

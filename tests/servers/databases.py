@@ -133,7 +133,7 @@ def mariadb() -> Iterator[Server]:
             "mysql",
             port,
             [daemon, "--no-defaults", f"--datadir={home}/data", f"--socket={home}/socket", f"--port={port}",
-             "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--character-set-server=utf8mb4"],
+             "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2", "--character-set-server=utf8mb4"],
             [*client, "erp"],
             account,
             ["mariadb-admin", "--no-defaults", f"--socket={home}/socket", "-uroot", "ping"],
