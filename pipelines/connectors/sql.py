@@ -11,14 +11,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.connectors import Batch, Context, Plan
 from pipelines.connectors.csv_text import with_origin
+from pipelines.connectors.sql_options import DatabaseUrl, Duration, Timeout
 from pipelines.connectors.sql_session import (
     Address,
     Relation,
@@ -29,8 +30,8 @@ from pipelines.connectors.sql_session import (
     first_value,
     reads,
 )
+from pipelines.connectors.sql_sink import Sink, SinkOptions
 from reconcilers import parsing
-from reconcilers.durations import parse_duration
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 
 SUMMARY = "PostgreSQL (Arrow, parallel), MariaDB, MySQL, SQLite and other databases: a query or a table"
@@ -44,28 +45,10 @@ stock:
   columns: {sku: item_no, location: whse, quantity: qty_oh}
 """
 
+__all__ = ["EXAMPLE", "SUMMARY", "Options", "Sink", "SinkOptions", "Source"]
+
 #: How far a server's clock may be ahead of when the run began.
 _AHEAD = timedelta(minutes=5)
-
-
-def _url(text: str) -> str:
-    try:
-        Address.parse(text)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-def _duration(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    try:
-        return parse_duration(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is not an ISO 8601 duration such as PT30M") from None
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Partition(BaseModel):
@@ -106,7 +89,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: Annotated[str, AfterValidator(_url)] = Field(
+    url: DatabaseUrl = Field(
         repr=False, description="an SQLAlchemy URL, such as postgresql://user:${PASSWORD}@host/database"
     )
     query: str | None = Field(None, min_length=1, description="what to read; either this or table")
@@ -120,7 +103,7 @@ class Options(BaseModel):
     watermark: Watermark | None = Field(
         None, description="events: {lag: PT15M}, {query: …} or both; the transaction's own instant if not given"
     )
-    timeout: Duration = Field(timedelta(hours=1), description="how long one statement may take")
+    timeout: Timeout = Field(timedelta(hours=1), description="how long one statement may take")
     throttle: int | None = Field(None, ge=1, description="rows a second, at most, over all splits")
 
     @model_validator(mode="after")
@@ -129,8 +112,6 @@ class Options(BaseModel):
             raise ValueError("needs either query or table")
         if self.query is not None and not reads(self.query):
             raise ValueError("query must only read: begin it with select or with")
-        if self.timeout <= timedelta(0):
-            raise ValueError("timeout must be longer than nothing")
         return self
 
 

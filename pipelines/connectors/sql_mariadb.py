@@ -20,7 +20,7 @@ from pipelines.connectors.sql_session import CONNECT_SECONDS, Relation, Settings
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 
 #: Errors that are the query's own: ambiguous, unknown or misspelt names, syntax, functions, grouping.
-_WRONG_QUERY = {1052, 1054, 1055, 1064, 1109, 1128, 1146, 1222, 1305, 1582, 1630}
+WRONG_QUERY = {1052, 1054, 1055, 1064, 1109, 1128, 1146, 1222, 1305, 1582, 1630}
 _WRITES = {1290, 1792}
 _TIMEOUT = {1969, 3024}
 
@@ -143,7 +143,7 @@ class Session:
             return Unreachable(self.settings.too_long)
         if code in _WRITES:
             return ConfigError(f"the query must only read: {text}")
-        return ConfigError(text) if code in _WRONG_QUERY else Unreachable(text)
+        return ConfigError(text) if code in WRONG_QUERY else Unreachable(text)
 
 
 def _abandon(cursor: Any) -> None:

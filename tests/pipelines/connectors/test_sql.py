@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sqlite3
 import sys
 import threading
 import time
@@ -32,42 +31,10 @@ EVENTS = "create table events (kind varchar(9), ref varchar(9), sku varchar(9), 
 posted_at varchar(40));"
 
 
-class Sqlite:
-    """A file with the verbs of a server."""
-
-    scheme = "sqlite"
-
-    def __init__(self, path):
-        self.path = path
-        self.run("pragma journal_mode = wal")
-
-    @property
-    def url(self):
-        return f"sqlite:///{self.path}"
-
-    def run(self, script):
-        connection = sqlite3.connect(self.path)
-        connection.executescript(script)
-        connection.close()
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    with databases.postgresql() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def mariadb():
-    with databases.mariadb() as server:
-        yield server
-
-
 @pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
 def database(request, tmp_path):
     """Each kind of database in turn, with an empty table of stock and one of events."""
-    found = Sqlite(tmp_path / "erp.db") if request.param == "sqlite" else request.getfixturevalue(request.param)
-    return emptied(found)
+    return emptied(request.getfixturevalue(request.param))
 
 
 @pytest.fixture
@@ -183,7 +150,7 @@ def test_types_of_postgresql(erp):
     )
     assert {name: value for name, value in row.items() if not name.startswith("source")} == {
         "wide": "12345678901234567890.123456789",
-        "nan": "nan",
+        "nan": "NaN",
         "small": 2,
         "f": 0.1,
         "yes": True,
@@ -249,7 +216,7 @@ def test_types_of_mariadb(mariadb):
 
 
 def test_sqlite_columns_of_many_types(tmp_path):
-    database = Sqlite(tmp_path / "erp.db")
+    database = databases.Sqlite(tmp_path / "erp.db")
     database.run(f"create table t (v); insert into t values (1), ('A'), (0.1), (null), (x'00ff'), ({2**63 - 1})")
     found = read(asked(database, table="t"))
     assert [row["v"] for row in found] == ["1", "A", "0.1", None, "00ff", "9223372036854775807"]
@@ -327,17 +294,17 @@ def test_mariadb_refuses_to_write(mariadb, tmp_path):
 
 
 def test_sqlite_refuses_to_write(tmp_path):
-    database = emptied(Sqlite(tmp_path / "erp.db"))
+    database = emptied(databases.Sqlite(tmp_path / "erp.db"))
     with pytest.raises(ConfigError, match='near "insert"'):
         take(tmp_path, database, query="with x as (select 1) insert into stock select 'A','w',1 from x returning *")
     assert take(tmp_path, database).manifest.rows_read == 0
     with pytest.raises(Unreachable, match="none.db: no such file"):
-        take(tmp_path, Sqlite_at("none.db"), base=tmp_path)
+        take(tmp_path, Elsewhere("none.db"), base=tmp_path)
     assert not (tmp_path / "none.db").exists()
 
 
-class Sqlite_at:  # noqa: N801
-    """A URL as it is written."""
+class Elsewhere:
+    """A file as a URL names it."""
 
     def __init__(self, place):
         self.url = f"sqlite:///{place}"
@@ -601,7 +568,7 @@ def test_a_look_that_is_broken_off_leaves_nothing_behind(server, request, recwar
 
 
 def test_throttle_and_batches(tmp_path):
-    database = emptied(Sqlite(tmp_path / "erp.db"))
+    database = emptied(databases.Sqlite(tmp_path / "erp.db"))
     numbers = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 120000)"
     database.run(f"{numbers} insert into stock select 'S' || i, 'w', i from n")
     began = time.monotonic()
@@ -632,7 +599,7 @@ def test_a_missing_driver_says_what_to_install(tmp_path, monkeypatch):
 
 def test_any_other_database_is_read_by_one_statement(tmp_path, monkeypatch):
     """SQLite again, as if nothing were known about it."""
-    database = emptied(Sqlite(tmp_path / "erp.db"))
+    database = emptied(databases.Sqlite(tmp_path / "erp.db"))
     database.run("insert into stock values ('A','w',1.5)")
     monkeypatch.delitem(sql_session.BACKENDS, "sqlite")
     assert rows(take(tmp_path, database), "sku", "quantity") == [("A", Decimal("1.5"))]
@@ -674,7 +641,7 @@ def test_options_check_themselves(options):
 )
 def test_options_that_do_not_fit(tmp_path, dataset, options, words):
     with pytest.raises(ConfigError, match=words):
-        take(tmp_path, emptied(Sqlite(tmp_path / "erp.db")), dataset, **options)
+        take(tmp_path, emptied(databases.Sqlite(tmp_path / "erp.db")), dataset, **options)
 
 
 def test_a_url_is_shown_without_what_it_hides():
