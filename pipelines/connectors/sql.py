@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.connectors import Batch, Context, Plan
 from pipelines.connectors.csv_text import with_origin
-from pipelines.connectors.sql_options import DatabaseUrl, Duration, Timeout
+from pipelines.connectors.option_values import DatabaseUrl, Timeout, Watermark
 from pipelines.connectors.sql_session import (
     Address,
     Relation,
@@ -67,21 +67,6 @@ class AsOf(BaseModel):
 
     origin: Literal["column"] = Field("column", alias="from")
     column: str
-
-
-class Watermark(BaseModel):
-    """Up to when a feed is complete: so long before the transaction, what a query says, or the earlier of both."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    lag: Duration | None = None
-    query: str | None = None
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if self.lag is None and self.query is None:
-            raise ValueError("watermark has neither lag nor query")
-        return self
 
 
 class Options(BaseModel):
@@ -152,6 +137,7 @@ class Source:
                 watermark=None if self.context.dataset == "stock" else self._watermark(session),
                 as_of_column=by_row.column if by_row else None,
                 local=self.address.backend != "postgresql",
+                clock=session.as_of,
             )
 
     def read(self, split: Split) -> Iterator[Batch]:

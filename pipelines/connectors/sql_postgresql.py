@@ -6,11 +6,9 @@ A transaction exports its snapshot, so that splits on connections of their own s
 from __future__ import annotations
 
 import json
-import queue
 import re
-import threading
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.connectors.ahead import Silence, ahead
 from pipelines.connectors.sql_session import CONNECT_SECONDS, Address, Relation, Settings, Split, distinct
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 
@@ -115,9 +114,9 @@ class Session:
         """Read in a thread of its own, a batch ahead; a server that falls silent is an error."""
         seconds = self.settings.timeout.total_seconds() + _SILENCE_SECONDS
         try:
-            with closing(_ahead(self._batches(relation, where), seconds)) as batches:
+            with closing(ahead(self._batches(relation, where), seconds)) as batches:
                 yield from batches
-        except queue.Empty:
+        except Silence:
             self.lost = True
             raise Unreachable(f"no answer for {seconds:,.0f} s") from None
 
@@ -213,44 +212,6 @@ class Session:
         if state.startswith("42") and state != "42501":
             return ConfigError(text)
         return Unreachable(text)
-
-
-def _ahead(batches: Generator[pa.Table], seconds: float) -> Generator[pa.Table]:
-    """Batches that a thread reads, one ahead of who takes them.
-
-    Raises:
-        queue.Empty: none came for so many seconds. The thread is left to the end of the process.
-    """
-    ready: queue.Queue[pa.Table | BaseException | None] = queue.Queue(maxsize=1)
-    wanted = threading.Event()
-    wanted.set()
-
-    def work() -> None:
-        try:
-            with closing(batches):
-                for batch in batches:
-                    ready.put(batch)
-                    if not wanted.is_set():
-                        return
-            ready.put(None)
-        except BaseException as error:
-            ready.put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (found := ready.get(timeout=seconds)) is not None:
-            if isinstance(found, BaseException):
-                raise found
-            yield found
-    except GeneratorExit:
-        wanted.clear()
-        with suppress(queue.Empty):
-            ready.get_nowait()
-        thread.join(seconds)
-        if thread.is_alive():
-            raise queue.Empty from None
-        raise
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+
+import bigquery
 import databases
 import pytest
 
@@ -21,3 +24,15 @@ def mariadb():
 @pytest.fixture
 def sqlite(tmp_path):
     return databases.Sqlite(tmp_path / "erp.db")
+
+
+@pytest.fixture(scope="session")
+def warehouse(require):
+    """An emulator of BigQuery with an empty dataset `shop`."""
+    try:
+        bigquery.environment()
+    except (OSError, subprocess.SubprocessError) as error:
+        require(False, f"no emulator of BigQuery: {error}")
+    with bigquery.emulator() as emulator:
+        emulator.client.create_dataset("shop", timeout=30)
+        yield emulator

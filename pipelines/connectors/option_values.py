@@ -1,11 +1,11 @@
-"""The values that the options of the connector `sql` and its sink share."""
+"""Values that the options of several connectors share."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
 from pipelines.connectors.sql_session import Address
 from reconcilers.durations import parse_duration
@@ -38,3 +38,18 @@ def _some(value: timedelta) -> timedelta:
 DatabaseUrl = Annotated[str, AfterValidator(_url)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Timeout = Annotated[Duration, AfterValidator(_some)]
+
+
+class Watermark(BaseModel):
+    """Up to when a feed is complete: so long before the read, what a query says, or the earlier of both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lag: Duration | None = None
+    query: str | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if self.lag is None and self.query is None:
+            raise ValueError("watermark has neither lag nor query")
+        return self
