@@ -7,17 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
 
-from pipelines.connectors.sql_session import Address
 from reconcilers.durations import parse_duration
-from reconcilers.errors import ConfigError
-
-
-def _url(text: str) -> str:
-    try:
-        Address.parse(text)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return text
 
 
 def _duration(value: Any) -> timedelta:
@@ -35,7 +25,6 @@ def _some(value: timedelta) -> timedelta:
     return value
 
 
-DatabaseUrl = Annotated[str, AfterValidator(_url)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Timeout = Annotated[Duration, AfterValidator(_some)]
 

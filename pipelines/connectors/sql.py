@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.connectors import Batch, Context, Plan
 from pipelines.connectors.csv_text import with_origin
-from pipelines.connectors.option_values import DatabaseUrl, Timeout, Watermark
+from pipelines.connectors.option_values import Timeout, Watermark
 from pipelines.connectors.sql_session import (
     Address,
+    DatabaseUrl,
     Relation,
     Session,
     Settings,

@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 from urllib.parse import quote, quote_plus
 
 import pyarrow as pa
+from pydantic import AfterValidator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -75,6 +76,17 @@ class Address:
         for name, values in self.url.normalized_query.items():
             if _SECRET.search(name):
                 yield from values
+
+
+def _url(text: str) -> str:
+    try:
+        Address.parse(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_url)]
 
 
 @dataclass(frozen=True)

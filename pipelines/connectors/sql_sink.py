@@ -23,9 +23,9 @@ from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import OperationalError as Operational
 
 from pipelines.connectors import Context
-from pipelines.connectors.option_values import DatabaseUrl, Timeout
+from pipelines.connectors.option_values import Timeout
 from pipelines.connectors.sql_mariadb import WRONG_QUERY
-from pipelines.connectors.sql_session import Address
+from pipelines.connectors.sql_session import Address, DatabaseUrl
 from pipelines.connectors.sql_writing import engine, in_time
 from reconcilers.corrections import Correction, Mode, Receipt, Status
 from reconcilers.errors import ConfigError, Unreachable
