@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.connectors import Batch, Context, Plan
 from pipelines.connectors.csv_text import with_origin
-from pipelines.connectors.option_values import Timeout, Watermark
+from pipelines.connectors.option_values import Duration, Timeout, Watermark
 from pipelines.connectors.sql_session import (
     Address,
     DatabaseUrl,
@@ -70,6 +70,23 @@ class AsOf(BaseModel):
     column: str
 
 
+class Window(BaseModel):
+    """How far back a feed is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    column: str
+    lookback: Duration
+
+    def condition(self, as_of: datetime) -> str:
+        """The rows since the day before: a date is compared alike in every database, zone and way to write it.
+
+        What has no instant is read, to be told as a reject.
+        """
+        first = (as_of - self.lookback - timedelta(days=1)).date()
+        return f"{self.column} >= '{first.isoformat()}' or {self.column} is null"
+
+
 class Options(BaseModel):
     """What a dataset in a database says."""
 
@@ -88,6 +105,9 @@ class Options(BaseModel):
     )
     watermark: Watermark | None = Field(
         None, description="events: {lag: PT15M}, {query: …} or both; the transaction's own instant if not given"
+    )
+    window: Window | None = Field(
+        None, description="events: {column: posted_at, lookback: P30D} reads at least so far back; all if not given"
     )
     timeout: Timeout = Field(timedelta(hours=1), description="how long one statement may take")
     throttle: int | None = Field(None, ge=1, description="rows a second, at most, over all splits")
@@ -129,11 +149,12 @@ class Source:
                     f"(it is {now.isoformat()})"
                 )
             by_row = self.options.as_of
+            relation = self._within(session.as_of)
             return Plan(
-                splits=self._splits(session),
+                splits=self._splits(session, relation),
                 as_of=None if by_row else session.as_of,
                 as_of_kind="event_time" if by_row else "transaction",
-                estimated_rows=session.estimated_rows(self.relation),
+                estimated_rows=session.estimated_rows(relation),
                 sources=(self.name,),
                 watermark=None if self.context.dataset == "stock" else self._watermark(session),
                 as_of_column=by_row.column if by_row else None,
@@ -146,7 +167,7 @@ class Source:
         name = self.name if split.of == 1 else f"{self.name}, split {split.number} of {split.of}"
         began, row = time.monotonic(), 1
         with self._session(split.snapshot) as session:
-            for table in session.read(self.relation, split.where):
+            for table in session.read(self.relation.narrowed(split.where)):
                 numbers = np.arange(row, row + len(table), dtype=np.int64)
                 yield Batch(with_origin(table, name, pa.array(numbers)))
                 row += len(table)
@@ -160,6 +181,8 @@ class Source:
             raise ConfigError("only PostgreSQL shares an instant between connections; leave partition out")
         if self.context.dataset == "stock" and self.options.watermark:
             raise ConfigError("watermark belongs to events, not to stock")
+        if self.context.dataset == "stock" and self.options.window:
+            raise ConfigError("window belongs to events; stock is read whole")
         if self.context.dataset != "stock" and self.options.as_of:
             raise ConfigError("as_of from a column belongs to stock; events have posted_at")
 
@@ -177,15 +200,20 @@ class Source:
         except ReconError as error:
             raise type(error)(f"{self.name}: {error}") from error
 
-    def _splits(self, session: Session) -> tuple[Split, ...]:
+    def _within(self, as_of: datetime) -> Relation:
+        """What is read: all rows, or those since the look-back."""
+        window = self.options.window
+        return self.relation if window is None else self.relation.narrowed(window.condition(as_of))
+
+    def _splits(self, session: Session, relation: Relation) -> tuple[Split, ...]:
         from pipelines.connectors import sql_postgresql
 
         if not isinstance(session, sql_postgresql.Session):
-            return (Split(),)
+            return (Split(where=relation.where),)
         snapshot = session.exported if self.context.held is not None else None
         if self.options.partition is None or snapshot is None:
-            return (Split(snapshot=snapshot),)
-        return session.splits(self.relation, self.options.partition.column, self.options.partition.splits)
+            return (Split(where=relation.where, snapshot=snapshot),)
+        return session.splits(relation, self.options.partition.column, self.options.partition.splits)
 
     def _watermark(self, session: Session) -> datetime:
         """Up to when the feed is complete (DOMAIN 2.7).

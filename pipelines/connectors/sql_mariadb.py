@@ -91,7 +91,7 @@ class Session:
         (instant,) = self._row("select utc_timestamp(6)")
         self.as_of = datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
-    def read(self, relation: Relation, where: str | None = None) -> Iterator[pa.Table]:
+    def read(self, relation: Relation) -> Iterator[pa.Table]:
         """Read row by row off the wire, a table at a time."""
         with self._told():
             cursor = self.connection.cursor()

@@ -110,11 +110,11 @@ class Session:
             row = self._row("select clock_timestamp(), pg_export_snapshot()")
             self.as_of, self.exported = row[0].astimezone(UTC), str(row[1])
 
-    def read(self, relation: Relation, where: str | None = None) -> Iterator[pa.Table]:
+    def read(self, relation: Relation) -> Iterator[pa.Table]:
         """Read in a thread of its own, a batch ahead; a server that falls silent is an error."""
         seconds = self.settings.timeout.total_seconds() + _SILENCE_SECONDS
         try:
-            with closing(ahead(self._batches(relation, where), seconds)) as batches:
+            with closing(ahead(self._batches(relation), seconds)) as batches:
                 yield from batches
         except Silence:
             self.lost = True
@@ -131,10 +131,10 @@ class Session:
         Together they hold every row once, nulls in the first, wherever the cuts are.
         """
         shares = ", ".join(str(number / wanted) for number in range(1, wanted))
-        sampled = self._sampled(relation)
+        rows = relation.narrowed(f"{column} is not null")
         cuts = self._row(
             f"select array_to_json((percentile_disc(array[{shares}]) within group (order by {column}))::text[])"
-            f" from {sampled} where {column} is not null"
+            f" from {self._sampled(relation)}{rows.clause}"
         )
         bounds = list(dict.fromkeys(json.loads(cuts[0]) if cuts[0] else []))
         literals = ["'" + bound.replace("'", "''") + "'" for bound in bounds if bound is not None]
@@ -143,10 +143,11 @@ class Session:
             for low, high in zip([None, *literals], [*literals, None], strict=True)
         ]
         if len(conditions) == 1:
-            return (Split(snapshot=self.exported),)
+            return (Split(where=relation.where, snapshot=self.exported),)
         conditions[0] += f" or {column} is null"
         return tuple(
-            Split(number, len(conditions), condition, self.exported) for number, condition in enumerate(conditions, 1)
+            Split(number, len(conditions), relation.narrowed(condition).where, self.exported)
+            for number, condition in enumerate(conditions, 1)
         )
 
     def _sampled(self, relation: Relation) -> str:
@@ -163,12 +164,11 @@ class Session:
                 return f"{relation.table} tablesample system ({share * 100:.6f})"
         return f"(select * from {relation.source} where random() <= {share:.8f}) as sample"
 
-    def _batches(self, relation: Relation, where: str | None) -> Generator[pa.Table]:
+    def _batches(self, relation: Relation) -> Generator[pa.Table]:
         with self._told(), self.connection.cursor() as cursor:
             columns = self._columns(cursor, relation)
-            rows = "" if where is None else f" where {where}"
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-            cursor.execute(f"select {columns} from {relation.source}{rows}")
+            cursor.execute(f"select {columns} from {relation.source}{relation.clause}")
             with cursor.fetch_record_batch() as reader:
                 yield _plain(pa.Table.from_batches([], reader.schema))
                 for batch in reader:

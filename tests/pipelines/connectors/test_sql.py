@@ -411,6 +411,44 @@ def test_watermarks(erp, tmp_path):
             take(tmp_path, erp, "events", watermark={"query": nothing})
 
 
+def test_a_window_loses_no_late_commit(database, tmp_path):
+    """What was posted within the look-back is read whenever it was committed; what is older is not."""
+
+    def posted(ref, ago):
+        return f"('SHIP','{ref}','A','w',1,'{(datetime.now(UTC) - ago).isoformat()}')"
+
+    days = {"old": 40, "edge": 30, "late": 29, "new": 0}
+    rows_of = {ref: posted(ref, timedelta(days=number)) for ref, number in days.items()}
+    database.run(f"insert into events values {rows_of['old']}, {rows_of['edge']}, ('SHIP','none','A','w',1,null)")
+    window = {"window": {"column": "posted_at", "lookback": "P30D"}}
+    first = take(tmp_path, database, "events", **window)
+    assert rows(first, "ref") == [("edge",)]
+    assert rejects(first) == [(2, "posted_at: empty")]
+    database.run(f"insert into events values {rows_of['new']}, {rows_of['late']}")
+    second = take(tmp_path, database, "events", **window)
+    assert sorted(rows(second, "ref")) == [("edge",), ("late",), ("new",)]
+    assert second.manifest.watermark == second.manifest.as_of
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
+def test_a_window_over_instants_in_splits(erp, tmp_path, kind):
+    erp.run(
+        f"drop table if exists feed; create table feed as select 'SHIP' as kind, n as ref, 'A' as sku, 'w' as location,"
+        f" 1 as quantity, (now() - n * interval '1 hour')::{kind} as posted_at from generate_series(0, 2000) n"
+    )
+    window = {"column": "posted_at", "lookback": "P10D"}
+    for more in (
+        {},
+        {"partition": {"column": "posted_at", "splits": 3}},
+        {"partition": {"column": "ref", "splits": 3}},
+    ):
+        found = take(tmp_path, erp, "events", table="feed", window=window, **more)
+        ages = sorted(int(ref) for (ref,) in rows(found, "ref"))
+        assert ages == list(range(len(ages)))
+        assert 240 <= ages[-1] <= 240 + 48
+        assert len(found.manifest.files) == (3 if more else 1)
+
+
 def test_an_as_of_in_each_row(database, tmp_path):
     database.run("insert into stock values ('A','w',1), ('B','w',2)")
     query = (
@@ -636,6 +674,7 @@ def test_options_check_themselves(options):
     [
         ("stock", {"watermark": {"lag": "PT1M"}}, "belongs to events"),
         ("events", {"as_of": {"from": "column", "column": "x"}}, "belongs to stock"),
+        ("stock", {"window": {"column": "x", "lookback": "P1D"}}, "belongs to events"),
         ("stock", {"partition": {"column": "sku", "splits": 2}}, "leave partition out"),
     ],
 )
