@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,8 +143,11 @@ def told(name: str) -> Iterator[None]:
 
 def _line(error: BaseException) -> str:
     """The message alone, without the request, the job and the doubling around it."""
-    while error.__cause__ is not None and not getattr(error, "message", "").strip():
-        error = error.__cause__
+    from google.api_core.exceptions import RetryError
+
+    if isinstance(error, RetryError):
+        refused = re.search(r"\[Errno -?\d+\] ([^'\")\\]+)", str(error.cause))
+        return f"no answer in time{': ' + refused[1] if refused else ''}"
     text = getattr(error, "message", "") or str(error)
     first = " ".join(text.split("; reason:")[0].split("\n\n")[0].split())
     return first.rsplit("prettyPrint=false: ", 1)[-1][:300]
