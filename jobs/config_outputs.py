@@ -13,11 +13,6 @@ class BigQueryOutput(Place):
 
     dataset: str = Field(pattern=r"^\w+$", description="the dataset, made where missing")
 
-    @property
-    def place(self) -> Place:
-        """Where it is."""
-        return Place(**self.model_dump(include=set(Place.model_fields)))
-
 
 class Outputs(Strict):
     """The outputs; none is needed."""

@@ -95,11 +95,6 @@ class Options(Place):
             raise ValueError("fields and filter belong to a table; the query says it itself")
         return self
 
-    @property
-    def place(self) -> Place:
-        """Where it is, without what is read there."""
-        return Place(**self.model_dump(include=set(Place.model_fields)))
-
 
 @dataclass(frozen=True)
 class Split:
@@ -184,11 +179,12 @@ class Source:
 
     def _relation(self) -> tuple[str, datetime, int]:
         """The path of the table to read, the instant that it shows, and about how many rows it has."""
+        from google.cloud.bigquery import TableReference
+
         warehouse = self._warehouse
         if self.options.table is not None:
-            project, _, name = self.options.table.rpartition(".")[0].rpartition(".")
-            table_id = f"{project or self.options.project}.{name}.{self.options.table.rpartition('.')[2]}"
-            table = warehouse.client.get_table(table_id, **warehouse.bounds)
+            reference = TableReference.from_string(self.options.table, self.options.project)
+            table = warehouse.client.get_table(reference, **warehouse.bounds)
             if table.table_type != "TABLE":
                 raise ConfigError(f"is a {table.table_type.lower()}; read it with query: select … from …")
             return table.path.lstrip("/"), warehouse.instant, table.num_rows or 0

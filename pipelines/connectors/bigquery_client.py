@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.connectors.option_values import Timeout
+from reconcilers.durations import format_duration
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 
 if TYPE_CHECKING:
@@ -34,6 +35,11 @@ class Place(BaseModel):
     api_endpoint: str | None = Field(None, description="another REST endpoint; http://host:port of an emulator")
     grpc_endpoint: str | None = Field(None, description="another Storage endpoint; host:port of an emulator")
     timeout: Timeout = Field(timedelta(minutes=30), description="how long a query or load may take")
+
+    @property
+    def place(self) -> Place:
+        """Where it is, without what is said of it there."""
+        return Place(**self.model_dump(include=set(Place.model_fields)))
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ class Warehouse:
             job.result(retry=self.bounds["retry"], timeout=self.place.timeout.total_seconds(), **more)
         except TooLate:
             job.cancel(**self.bounds)
-            raise Unreachable(f"took longer than {self.place.timeout} (timeout)") from None
+            raise Unreachable(f"took longer than {format_duration(self.place.timeout)} (timeout)") from None
 
     def close(self) -> None:
         """Let go of connections."""

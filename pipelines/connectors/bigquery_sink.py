@@ -41,7 +41,7 @@ class Sink:
 
     def __init__(self, options: SinkOptions, context: Context) -> None:
         self.options = options
-        self.warehouse = Warehouse(Place(**options.model_dump(include=set(Place.model_fields))))
+        self.warehouse = Warehouse(options.place)
         self.table = options.table if options.table.count(".") == 2 else f"{options.project}.{options.table}"
         self.ready = False
 

@@ -39,6 +39,10 @@ _CONNECTION = {
 #: A read-only transaction refuses to write, a subquery to hold a statement that does.
 _WRITES = ("25006", "0A000")
 
+#: The instant that a transaction shows: the present, or how far a standby that lags has come.
+_SHOWN = """case when pg_is_in_recovery() and pg_last_wal_receive_lsn() is distinct from pg_last_wal_replay_lsn()
+    then pg_last_xact_replay_timestamp() else clock_timestamp() end"""
+
 _BATCH_BYTES = 8 << 20
 
 #: Beyond its own timeout, how long the server may say nothing at all.
@@ -107,7 +111,7 @@ class Session:
             for statement in statements:
                 cursor.execute(statement)
         if snapshot is None:
-            row = self._row("select clock_timestamp(), pg_export_snapshot()")
+            row = self._row(f"select {_SHOWN}, pg_export_snapshot()")
             self.as_of, self.exported = row[0].astimezone(UTC), str(row[1])
 
     def read(self, relation: Relation) -> Iterator[pa.Table]:

@@ -117,8 +117,10 @@ class Sink:
 
     def observe(self, keys: Sequence[Key]) -> dict[Key, Decimal] | None:
         """The numbers of those keys that the table has once."""
+        rows: dict[Key, list[_Row]] = {}
         with self._transaction() as connection:
-            rows = self._rows(connection, keys)
+            for start in range(0, len(keys), self.batch_size):
+                rows |= self._rows(connection, keys[start : start + self.batch_size])
         return {key: found[0].shown for key, found in rows.items() if len(found) == 1 and found[0].shown is not None}
 
     def close(self) -> None:
@@ -211,7 +213,7 @@ class Sink:
     def _check(self, rows: dict[Key, list[_Row]], wanted: dict[Key, Decimal]) -> None:
         """A column that rounds or clips is told, and nothing is left behind."""
         for key, after in wanted.items():
-            shown = rows[key][0].shown
+            shown = rows[key][0].shown if key in rows else None
             if shown != after:
                 raise _Refused(f"the column would hold {shown} instead of {after.normalize():f}")
 

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,7 +52,7 @@ def engine(address: Address, base: str, timeout: timedelta) -> sa.Engine:
 
 def _sqlite(url: sa.URL, seconds: float) -> sa.Engine:
     """SQLite, whose transactions lock the file before they read, and never make one."""
-    uri = f"file:{url.database}?mode=rw"
+    uri = f"{Path(str(url.database)).absolute().as_uri()}?mode=rw"
 
     def connected() -> sqlite3.Connection:
         return sqlite3.connect(uri, uri=True, timeout=seconds, isolation_level=None)
