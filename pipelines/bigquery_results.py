@@ -51,6 +51,8 @@ _CLUSTERED = ("pair", "class", "sku", "system")
 
 _TYPES = {"string": "STRING", "int32": "INTEGER", "int64": "INTEGER", "bool": "BOOLEAN"}
 
+_IN_SQL = {"STRING": "string", "INTEGER": "int64", "BOOLEAN": "bool", "NUMERIC": "numeric", "TIMESTAMP": "timestamp"}
+
 VIEWS = ("current_breaks", "quality_by_run", "freshness")
 
 
@@ -99,7 +101,7 @@ class _Loading:
 
     def replace(self, name: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
         """Put rows into a table in the place of all that it has of this run; returns how many."""
-        schema = pa.schema([("run_id", TEXT), ("run_at", INSTANT), *schema])
+        schema = pa.schema([("run_id", TEXT), ("run_at", INSTANT), *((f.name, _wide(f.type)) for f in schema)])
         beside = f"{self.dataset}.staging_{name}_{hashlib.sha256(self.run_id.encode()).hexdigest()[:12]}"
         self._make(f"{self.dataset}.{name}", schema)
         client, bounds = self.warehouse.client, self.warehouse.bounds
@@ -122,7 +124,11 @@ class _Loading:
         else:
             table.time_partitioning = bigquery.TimePartitioning(field="run_at")
             table.clustering_fields = [name for name in _CLUSTERED if name in schema.names] or None
-        self.warehouse.client.create_table(table, exists_ok=True, **self.warehouse.bounds)
+        made = self.warehouse.client.create_table(table, exists_ok=True, **self.warehouse.bounds)
+        known = {field.name for field in made.schema}
+        for new in (field for field in fields if field.name not in known):
+            kind = _IN_SQL[new.field_type]
+            self.warehouse.run(f"alter table `{table_id}` add column if not exists `{new.name}` {kind}")
 
     def _write(self, file: BinaryIO, schema: pa.Schema, tables: Iterable[pa.Table]) -> int:
         """One Parquet file, a table at a time, each row with the run that it is of."""
@@ -160,6 +166,11 @@ class _Loading:
                 ScalarQueryParameter("run_id", "STRING", self.run_id),
             ],
         )
+
+
+def _wide(kind: pa.DataType) -> pa.DataType:
+    """A run may count with any number of decimals; BigQuery's NUMERIC has nine."""
+    return _WIDE if pa.types.is_decimal(kind) else kind
 
 
 def _type(kind: pa.DataType) -> str:

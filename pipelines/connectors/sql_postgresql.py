@@ -111,8 +111,10 @@ class Session:
             for statement in statements:
                 cursor.execute(statement)
         if snapshot is None:
-            row = self._row(f"select {_SHOWN}, pg_export_snapshot()")
-            self.as_of, self.exported = row[0].astimezone(UTC), str(row[1])
+            shown, exported = self._row(f"select {_SHOWN}, pg_export_snapshot()")
+            if shown is None:
+                raise Unreachable("the standby lags, and has replayed nothing that would say how far it has come")
+            self.as_of, self.exported = shown.astimezone(UTC), str(exported)
 
     def read(self, relation: Relation) -> Iterator[pa.Table]:
         """Read in a thread of its own, a batch ahead; a server that falls silent is an error."""

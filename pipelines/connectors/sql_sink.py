@@ -162,13 +162,12 @@ class Sink:
 
     def _rows(self, connection: sa.Connection, keys: Sequence[Key], *, lock: bool = False) -> dict[Key, list[_Row]]:
         """The rows of the table by (SKU, location); locked, their order is the same for everybody."""
+        wanted = set(keys)
         query = sa.select(self.sku, self.location, self.quantity).where(
-            self.sku.in_(_bound("skus", sorted({sku for sku, _ in keys}))),
-            self.location.in_(_bound("locations", sorted({location for _, location in keys}))),
+            sa.tuple_(self.sku, self.location).in_(sorted(wanted))
         )
         if lock:
             query = query.order_by(self.sku, self.location).with_for_update()
-        wanted = set(keys)
         rows: dict[Key, list[_Row]] = {}
         for found in connection.execute(query):
             row = _Row(*found)

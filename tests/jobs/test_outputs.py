@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -77,6 +78,25 @@ def test_a_run_that_is_sent_again_replaces_itself_alone(ran, warehouse):
     assert counts["levels"] == summaries[0]["pairs"]["storefront~erp"]["keys"]
     left = warehouse.run("select table_name from recon.INFORMATION_SCHEMA.TABLES where table_name like 'staging%'")
     assert left == []
+
+
+def test_a_table_of_an_older_version_gets_the_columns_that_it_lacks(ran, warehouse):
+    path, (summary, _) = ran
+    warehouse.client.create_dataset("recon_old", timeout=30)
+    warehouse.run("create table recon_old.runs (run_id string, run_at timestamp, pair string)")
+    older = path.with_name("older.yaml")
+    older.write_text(path.read_text(encoding="utf-8").replace('"recon"', '"recon_old"'), encoding="utf-8")
+    send(older, summary["run_id"])
+    assert warehouse.run("select pair, job from recon_old.runs") == [("storefront~erp", "nightly")]
+
+
+def test_a_run_with_other_decimals(warehouse, tmp_path):
+    path = configured(tmp_path, dataset="recon_fine", **warehouse.endpoint)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(re.sub("^decimals: .*", "decimals: 6", text, flags=re.MULTILINE), encoding="utf-8")
+    summary = commands.run_job(path, "nightly", silent).summary
+    (counted,) = warehouse.run("select count(*) from recon_fine.levels")
+    assert counted == (summary["pairs"]["storefront~erp"]["keys"],)
 
 
 def test_views_show_the_newest_run(ran, warehouse):

@@ -128,6 +128,30 @@ def postgresql() -> Iterator[Server]:
 
 
 @contextmanager
+def standby(primary) -> Iterator[Server]:
+    """A server that follows a PostgreSQL server, read only."""
+    directory = Path(primary.start[0]).parent
+    with _directory("postgres") as (home, account):
+        subprocess.run(
+            [directory / "pg_basebackup", "-h", "127.0.0.1", "-p", str(primary.port), "-U", "recon",
+             "-D", home / "data", "-R", "-c", "fast", "--no-sync"],
+            check=True, capture_output=True, env={**os.environ, **primary.environment}, **_as(account),
+        )  # fmt: skip
+        port = _free_port()
+        start = [f"{home}/data" if part.endswith("/data") else part for part in primary.start]
+        start[start.index("-p") + 1], start[start.index("-k") + 1] = str(port), str(home)
+        client = list(primary.client)
+        client[client.index("-p") + 1], client[client.index("-h") + 1] = str(port), str(home)
+        ping = [*primary.ping[:-1], str(port)]
+        server = Server("postgresql", port, start, client, account, ping, primary.environment)
+        try:
+            server.up()
+            yield server
+        finally:
+            server.down(signal.SIGQUIT)
+
+
+@contextmanager
 def mariadb() -> Iterator[Server]:
     """A MariaDB server with passwords required."""
     daemon = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin")

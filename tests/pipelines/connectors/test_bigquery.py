@@ -14,12 +14,14 @@ import pyarrow as pa
 import pytest
 
 from pipelines import snapshots
-from pipelines.capture import CaptureRequest, capture
-from pipelines.connectors import Context, Held, open_sink, open_source
+from pipelines.capture import CaptureRequest
+from pipelines.connectors import Context, Held, open_sink
 from pipelines.connectors import bigquery as connector
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
 from reconcilers.errors import ConfigError, ReconError, Unreachable
+
+source, taken = captures.source, captures.taken
 
 
 @pytest.fixture
@@ -43,18 +45,9 @@ def asked(warehouse, dataset="stock", mapping=None, **options):
     )  # fmt: skip
 
 
-def taken(tmp_path, *requests, now=None):
-    return capture(requests, str(tmp_path / "ws"), now or datetime.now(UTC))
-
-
 def take(tmp_path, *args, **options):
     (snapshot,) = taken(tmp_path, asked(*args, **options))
     return snapshot
-
-
-def source(request, held=None):
-    context = Context(request.context.base, request.context.timezone, request.context.dataset, held)
-    return open_source(request.connector, request.options, context)
 
 
 def test_a_table_becomes_a_snapshot(shop, tmp_path):

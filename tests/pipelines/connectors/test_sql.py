@@ -18,13 +18,13 @@ import pytest
 
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest, capture
-from pipelines.connectors import Context, Held, open_source, sql_postgresql, sql_session
+from pipelines.connectors import Context, Held, sql_postgresql, sql_session
 from pipelines.connectors.sql import Options
 from reconcilers.canonical import LineStep, Mapping
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 from reconcilers.schemas import Kind
 
-rows, rejects = captures.rows, captures.rejects
+rows, rejects, source, taken = captures.rows, captures.rejects, captures.source, captures.taken
 
 STOCK = "create table stock (sku varchar(40), location varchar(20), quantity decimal(14,3));"
 EVENTS = "create table events (kind varchar(9), ref varchar(9), sku varchar(9), location varchar(9), quantity int, \
@@ -62,18 +62,9 @@ def asked(database, dataset="stock", mapping=None, timezone="Europe/Berlin", bas
     )
 
 
-def taken(tmp_path, *requests, now=None):
-    return capture(requests, str(tmp_path / "ws"), now or datetime.now(UTC))
-
-
 def take(tmp_path, *args, **options):
     (snapshot,) = taken(tmp_path, asked(*args, **options))
     return snapshot
-
-
-def source(request, held=None):
-    context = Context(request.context.base, request.context.timezone, request.context.dataset, held)
-    return open_source(request.connector, request.options, context)
 
 
 def read(request):
@@ -340,6 +331,28 @@ def test_what_is_written_meanwhile_is_not_seen(database, tmp_path):
     assert len(found[0]) == 200
     assert [row["ref"] for row in found[1]] == ["1"]
     assert plans[0].as_of == plans[1].as_of == plans[1].watermark
+
+
+def test_a_standby_that_lags_is_as_of_what_it_has_replayed(erp, tmp_path):
+    def waited(script, words):
+        ends = time.monotonic() + 30
+        while standby.run(script).strip() != words:
+            assert time.monotonic() < ends
+
+    with databases.standby(erp) as standby:
+        erp.run("insert into stock values ('A','w',1)")
+        waited("select count(*) from stock", "1")
+        standby.run("select pg_wal_replay_pause()")
+        waited("select pg_get_wal_replay_pause_state()", "paused")
+        paused = datetime.now(UTC)
+        erp.run("update stock set quantity = 2")
+        waited("select pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()", "t")
+        lagging = take(tmp_path, standby, partition={"column": "ctid", "splits": 2})
+        assert rows(lagging, "quantity") == [(1,)]
+        assert lagging.manifest.as_of <= paused
+        standby.run("select pg_wal_replay_resume()")
+        waited("select quantity::int from stock", "2")
+        assert take(tmp_path, standby).manifest.as_of > paused
 
 
 def test_a_busy_writer_cannot_tear_a_snapshot(erp, tmp_path):
