@@ -137,16 +137,23 @@ def show(
 @app.command()
 def export(
     run: Annotated[str, typer.Argument(help="The run, or `latest`.")],
-    what: Annotated[str, typer.Argument(help="levels, breaks, in_flight or corrections.")],
+    what: Annotated[str, typer.Argument(help="levels, breaks, in_flight, corrections; or outputs.")],
     format: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl.")] = "csv",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; stdout if not given.")] = None,
     config: ConfigPath = DEFAULT,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Write an output of a run as one file."""
+    """Write an output of a run as one file; `outputs` sends the run to the outputs of the configuration again."""
     from jobs.export import export as write
+    from jobs.export import send
 
+    if what == "outputs":
+        sent = send(config, run)
+        Output(json, verbose).result(
+            sent, lambda: "\n".join(f"{name}: {sum(n.values()):,} rows" for name, n in sent.items())
+        )
+        return
     rows = write(config, run, what, format, output, sys.stdout.buffer)
     if output is not None:
         Output(json, verbose).result({"rows": rows, "file": str(output)}, lambda: f"{rows:,} rows in {output}")

@@ -310,23 +310,30 @@ def connectors(name: str | None) -> list[dict[str, Any]]:
     found = []
     for each in names:
         module = connector_module(each)
-        fields = module.Options.model_fields.items()
+        sink = getattr(module, "SinkOptions", None)
         found.append(
             {
                 "name": each,
                 "summary": module.SUMMARY,
-                "options": {key: field.description or "" for key, field in fields},
+                "options": _described(module.Options),
+                "sink": None if sink is None else _described(sink),
                 "example": module.EXAMPLE,
             }
         )
     return found
 
 
+def _described(model: Any) -> dict[str, str]:
+    return {key: field.description or "" for key, field in model.model_fields.items()}
+
+
 def connectors_text(found: list[dict[str, Any]]) -> str:
     """The connectors, what they take, and an example each."""
     blocks = []
     for connector in found:
-        options = [f"  {key:<12} {words}" for key, words in connector["options"].items()]
+        options = [f"  {key:<13} {words}" for key, words in connector["options"].items()]
+        if connector["sink"] is not None:
+            options += ["  as a sink:", *(f"    {key:<13} {words}" for key, words in connector["sink"].items())]
         example = [f"    {line}" for line in connector["example"].strip().splitlines()]
         blocks.append("\n".join([f"{connector['name']}: {connector['summary']}", *options, "  example:", *example]))
     return "\n\n".join(blocks)

@@ -28,6 +28,7 @@ from pydantic import (
 from jobs.config_deploy import Deploy
 from jobs.config_expectations import Expectations
 from jobs.config_notify import Notification
+from jobs.config_outputs import Outputs
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
 from jobs.config_text import as_written, hint, read, variables
@@ -392,6 +393,7 @@ class Config(Strict):
     pairs: dict[PairName, PairConfig] = Field({})
     jobs: dict[Name, Job] = Field({})
     deploy: Deploy | None = None
+    outputs: Outputs = Outputs()
     _surroundings: Surroundings = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:

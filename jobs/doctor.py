@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from itertools import islice
 from pathlib import Path
@@ -34,6 +34,9 @@ DISTRIBUTION = "recon-toolkit"
 #: Free disk that a run should find: a floor, and for each row about what snapshots and outputs take.
 FREE_BYTES = 100_000_000
 FREE_BYTES_PER_ROW = 400
+
+#: How far a source's clock may be off.
+SKEW = timedelta(minutes=1)
 
 #: Batches of a source in which its columns must turn up.
 _BATCHES = 20
@@ -66,6 +69,7 @@ def examine(path: Path) -> list[Finding]:
         *_configuration(path, config),
         *_profiles(config),
         *(finding for finding, _ in looked),
+        *_outputs(config),
         *_workspace(config, rows),
         *_leftovers(config.workspace),
     ]
@@ -161,13 +165,31 @@ def _source(request: CaptureRequest, now: datetime) -> tuple[Finding, int]:
     check = f"source {request.name}"
     try:
         source = connectors.open_source(request.connector, request.options, request.context)
+        began = datetime.now(UTC)
         planned = source.plan(now)
+        took = datetime.now(UTC) - began
         if not isinstance(source, connectors.Tap):  # what a tap is read for, it gives away
             _check_columns(source, planned, request)
     except ReconError as error:
         message = redacted(str(error), request.options)
         return _wrong(check, message, _source_remedy(error)), 0
-    return _fine(check, _in_words(planned)), planned.estimated_rows
+    words = f"{_in_words(planned)}, answered in {took.total_seconds():.2f} s"
+    if planned.clock is None:
+        return _fine(check, words), planned.estimated_rows
+    return _told_the_time(check, words, planned.clock - began, took), planned.estimated_rows
+
+
+def _told_the_time(check: str, words: str, ahead: timedelta, took: timedelta) -> Finding:
+    """What the source's clock said while it answered: it may be as far off as the answer took."""
+    off = max(ahead - took, -ahead, timedelta(0))
+    words += f", its clock is {_seconds(ahead)} s from ours" if off else ", its clock agrees with ours"
+    if off > SKEW:
+        return _wrong(check, words, "Set both clocks by NTP: what systems say is compared by its instants.")
+    return _fine(check, words)
+
+
+def _seconds(time: timedelta) -> str:
+    return f"{time.total_seconds():+.1f}"
 
 
 def _check_columns(source: connectors.Source, planned: Plan, request: CaptureRequest) -> None:
@@ -186,6 +208,29 @@ def _check_columns(source: connectors.Source, planned: Plan, request: CaptureReq
         raise missing
 
 
+def _outputs(config: Config) -> Iterator[Finding]:
+    """Ask each output for the time; nothing is written."""
+    output = config.outputs.bigquery
+    if output is None:
+        return
+    from pipelines.connectors.bigquery_client import Warehouse, told
+
+    began = datetime.now(UTC)
+    warehouse = Warehouse(output.place)
+    try:
+        with told(f"bigquery://{output.project}.{output.dataset}"):
+            ahead = warehouse.instant - began
+    except ReconError as error:
+        remedy = "Check the credentials, the project and its location; `recon export RUN outputs` sends a run again."
+        yield _wrong("output bigquery", redacted(str(error), output.model_dump()), remedy)
+        return
+    finally:
+        warehouse.close()
+    took = datetime.now(UTC) - began
+    words = f"{output.project}.{output.dataset}, answered in {took.total_seconds():.2f} s"
+    yield _told_the_time("output bigquery", words, ahead, took)
+
+
 def _source_remedy(error: ReconError) -> str:
     if isinstance(error, ConfigError):
         return "Correct the dataset in the configuration; `recon connectors` shows its keys."
@@ -194,7 +239,8 @@ def _source_remedy(error: ReconError) -> str:
 
 def _in_words(planned: Plan) -> str:
     count, pieces = len(planned.sources), len(planned.splits)
-    what = f"{count} file{'' if count == 1 else 's'} in {pieces} split{'' if pieces == 1 else 's'}"
+    what = f"{count} source{'' if count == 1 else 's'} in {pieces} split{'' if pieces == 1 else 's'}"
+    what += f", about {planned.estimated_rows:,} row{'' if planned.estimated_rows == 1 else 's'}"
     as_of = f"as of {planned.as_of.isoformat()}" if planned.as_of else "as of what its rows say"
     watermark = f", complete up to {planned.watermark.isoformat()}" if planned.watermark else ""
     return f"{what}, {as_of}{watermark}"

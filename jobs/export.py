@@ -13,6 +13,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from jobs.config import load
+from jobs.outputs import deliver
 from jobs.workspace import Workspace
 from pipelines.reconcile import SCHEMAS, read_parts
 from reconcilers.errors import ConfigError, Unreachable
@@ -32,7 +33,7 @@ def export(config: Path, run_id: str, what: str, format: str, output: Path | Non
         Unreachable: the file cannot be written; nothing half-written is left.
     """
     if what not in EXPORTS:
-        raise ConfigError(f"nothing called {what!r} to export; there are: {', '.join(EXPORTS)}")
+        raise ConfigError(f"nothing called {what!r} to export; there are: {', '.join(EXPORTS)}, outputs")
     if format not in FORMATS:
         raise ConfigError(f"no format {format!r}; there are: {', '.join(FORMATS)}")
     workspace = Workspace(str(load(config).workspace))
@@ -49,6 +50,21 @@ def export(config: Path, run_id: str, what: str, format: str, output: Path | Non
         partial.unlink(missing_ok=True)
         raise Unreachable(f"{output}: {error.strerror or error}") from error
     return rows
+
+
+def send(config: Path, run_id: str) -> dict[str, dict[str, int]]:
+    """Send a run to the outputs of the configuration, as its job did.
+
+    Raises:
+        ConfigError: no such run, or no outputs.
+        Unreachable: an output does not answer.
+    """
+    loaded = load(config)
+    summary = Workspace(str(loaded.workspace)).resolve(None if run_id == "latest" else run_id)
+    sent = deliver(loaded, summary)
+    if not sent:
+        raise ConfigError("the configuration has no outputs")
+    return sent
 
 
 def _write(parts: Iterator[pa.Table], what: str, format: str, file: BinaryIO) -> int:

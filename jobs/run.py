@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from jobs import plan
 from jobs.config import Config
+from jobs.outputs import deliver
 from jobs.summary import pair_summary, snapshot_summary
 from jobs.validate import validate_outputs, validate_snapshots
 from jobs.workspace import Workspace
@@ -162,6 +163,8 @@ def finish(
         path = filesystem.join(run.directory, "report.html")
         filesystem.write_atomic(path, html.render(report).encode())
     run.workspace.write_json(run.run_id, "summary.json", summary)
+    if run.job in run.config.jobs:
+        deliver(run.config, summary)
     return summary
 
 

@@ -203,7 +203,13 @@ def _plain_numbers(values: pa.Array, number: NumberFormat) -> pa.Array:
 
 def _shortest(values: pa.Array) -> pa.Array:
     """Binary floats as the shortest text that means them; whole numbers without a point."""
-    return pc.replace_substring_regex(values.cast(TEXT), r"\.0$", "")
+    texts = pc.replace_substring_regex(values.cast(TEXT), r"\.0$", "")
+    # Arrow writes 1e10 and more, and small fractions, with an exponent.
+    powers = pc.fill_null(pc.match_substring(texts, "e"), False)
+    if not pc.any(powers).as_py():
+        return texts
+    plain = [f"{Decimal(power):f}" for power in texts.filter(powers).to_pylist()]
+    return pc.replace_with_mask(texts, powers, pa.array(plain, TEXT))
 
 
 def _composed(values: pa.Array) -> pa.Array:

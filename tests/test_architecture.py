@@ -86,8 +86,10 @@ def test_every_connector_is_registered():
         connector = module(name)
         assert connector.SUMMARY
         assert f"connector: {name}" in connector.EXAMPLE
-        for key, field in connector.Options.model_fields.items():
-            assert field.description, f"{name}.{key} says nothing about itself"
+        sink = getattr(connector, "SinkOptions", None)
+        for model in (connector.Options, *([sink] if sink else [])):
+            for key, field in model.model_fields.items():
+                assert field.description, f"{name}.{key} says nothing about itself"
         documents = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "docs").glob("*.md"))
         assert f"`{name}`" in documents, f"docs/ say nothing about the connector {name}"
 

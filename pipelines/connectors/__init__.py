@@ -28,6 +28,7 @@ from reconcilers.corrections import Correction, Mode, Receipt
 from reconcilers.errors import ConfigError
 
 REGISTRY: dict[str, str] = {
+    "bigquery": "pipelines.connectors.bigquery",
     "files": "pipelines.connectors.files",
     "pubsub": "pipelines.connectors.pubsub",
     "sql": "pipelines.connectors.sql",
@@ -81,7 +82,8 @@ class Plan:
     `splits` are picklable and independent. `as_of` is None where only the rows know it, in their raw
     column `as_of_column`. `watermark` says up to when an event feed is complete. `estimated_rows`
     decides the number of buckets. Splits that are `local` can only be read by the source that planned
-    them, such as those of a transaction that lives in its connection.
+    them, such as those of a transaction that lives in its connection. `clock` is what the source's own
+    clock said meanwhile, where it has one.
 
     An `incremental` feed gives only what is new since the snapshot before, so a run reads several of its
     snapshots (`jobs.plan.feed`); `event_id` is the raw column that knows an event again where the mapping
@@ -97,6 +99,7 @@ class Plan:
     watermark: datetime | None = None
     as_of_column: str | None = None
     local: bool = False
+    clock: datetime | None = None
     incremental: bool = False
     event_id: str | None = None
 

@@ -11,16 +11,18 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from pipelines.connectors import Batch, Context, Plan
 from pipelines.connectors.csv_text import with_origin
+from pipelines.connectors.option_values import Duration, Timeout, Watermark
 from pipelines.connectors.sql_session import (
     Address,
+    DatabaseUrl,
     Relation,
     Session,
     Settings,
@@ -29,8 +31,8 @@ from pipelines.connectors.sql_session import (
     first_value,
     reads,
 )
+from pipelines.connectors.sql_sink import Sink, SinkOptions
 from reconcilers import parsing
-from reconcilers.durations import parse_duration
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 
 SUMMARY = "PostgreSQL (Arrow, parallel), MariaDB, MySQL, SQLite and other databases: a query or a table"
@@ -44,28 +46,10 @@ stock:
   columns: {sku: item_no, location: whse, quantity: qty_oh}
 """
 
+__all__ = ["EXAMPLE", "SUMMARY", "Options", "Sink", "SinkOptions", "Source"]
+
 #: How far a server's clock may be ahead of when the run began.
 _AHEAD = timedelta(minutes=5)
-
-
-def _url(text: str) -> str:
-    try:
-        Address.parse(text)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-def _duration(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    try:
-        return parse_duration(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is not an ISO 8601 duration such as PT30M") from None
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Partition(BaseModel):
@@ -86,19 +70,21 @@ class AsOf(BaseModel):
     column: str
 
 
-class Watermark(BaseModel):
-    """Up to when a feed is complete: so long before the transaction, or what a query says."""
+class Window(BaseModel):
+    """How far back a feed is read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    lag: Duration | None = None
-    query: str | None = None
+    column: str
+    lookback: Duration
 
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.lag is None) == (self.query is None):
-            raise ValueError("watermark has either lag or query")
-        return self
+    def condition(self, as_of: datetime) -> str:
+        """The rows since the day before: a date is compared alike in every database, zone and way to write it.
+
+        What has no instant is read, to be told as a reject.
+        """
+        first = (as_of - self.lookback - timedelta(days=1)).date()
+        return f"{self.column} >= '{first.isoformat()}' or {self.column} is null"
 
 
 class Options(BaseModel):
@@ -106,7 +92,7 @@ class Options(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    url: Annotated[str, AfterValidator(_url)] = Field(
+    url: DatabaseUrl = Field(
         repr=False, description="an SQLAlchemy URL, such as postgresql://user:${PASSWORD}@host/database"
     )
     query: str | None = Field(None, min_length=1, description="what to read; either this or table")
@@ -118,9 +104,12 @@ class Options(BaseModel):
         None, description="stock: {from: column, column: …}; the transaction's own instant if not given"
     )
     watermark: Watermark | None = Field(
-        None, description="events: {lag: PT15M} or {query: …}; the transaction's own instant if not given"
+        None, description="events: {lag: PT15M}, {query: …} or both; the transaction's own instant if not given"
     )
-    timeout: Duration = Field(timedelta(hours=1), description="how long one statement may take")
+    window: Window | None = Field(
+        None, description="events: {column: posted_at, lookback: P30D} reads at least so far back; all if not given"
+    )
+    timeout: Timeout = Field(timedelta(hours=1), description="how long one statement may take")
     throttle: int | None = Field(None, ge=1, description="rows a second, at most, over all splits")
 
     @model_validator(mode="after")
@@ -129,8 +118,6 @@ class Options(BaseModel):
             raise ValueError("needs either query or table")
         if self.query is not None and not reads(self.query):
             raise ValueError("query must only read: begin it with select or with")
-        if self.timeout <= timedelta(0):
-            raise ValueError("timeout must be longer than nothing")
         return self
 
 
@@ -162,15 +149,17 @@ class Source:
                     f"(it is {now.isoformat()})"
                 )
             by_row = self.options.as_of
+            relation = self._within(session.as_of)
             return Plan(
-                splits=self._splits(session),
+                splits=self._splits(session, relation),
                 as_of=None if by_row else session.as_of,
                 as_of_kind="event_time" if by_row else "transaction",
-                estimated_rows=session.estimated_rows(self.relation),
+                estimated_rows=session.estimated_rows(relation),
                 sources=(self.name,),
                 watermark=None if self.context.dataset == "stock" else self._watermark(session),
                 as_of_column=by_row.column if by_row else None,
                 local=self.address.backend != "postgresql",
+                clock=session.as_of,
             )
 
     def read(self, split: Split) -> Iterator[Batch]:
@@ -178,7 +167,7 @@ class Source:
         name = self.name if split.of == 1 else f"{self.name}, split {split.number} of {split.of}"
         began, row = time.monotonic(), 1
         with self._session(split.snapshot) as session:
-            for table in session.read(self.relation, split.where):
+            for table in session.read(self.relation.narrowed(split.where)):
                 numbers = np.arange(row, row + len(table), dtype=np.int64)
                 yield Batch(with_origin(table, name, pa.array(numbers)))
                 row += len(table)
@@ -192,6 +181,8 @@ class Source:
             raise ConfigError("only PostgreSQL shares an instant between connections; leave partition out")
         if self.context.dataset == "stock" and self.options.watermark:
             raise ConfigError("watermark belongs to events, not to stock")
+        if self.context.dataset == "stock" and self.options.window:
+            raise ConfigError("window belongs to events; stock is read whole")
         if self.context.dataset != "stock" and self.options.as_of:
             raise ConfigError("as_of from a column belongs to stock; events have posted_at")
 
@@ -209,15 +200,20 @@ class Source:
         except ReconError as error:
             raise type(error)(f"{self.name}: {error}") from error
 
-    def _splits(self, session: Session) -> tuple[Split, ...]:
+    def _within(self, as_of: datetime) -> Relation:
+        """What is read: all rows, or those since the look-back."""
+        window = self.options.window
+        return self.relation if window is None else self.relation.narrowed(window.condition(as_of))
+
+    def _splits(self, session: Session, relation: Relation) -> tuple[Split, ...]:
         from pipelines.connectors import sql_postgresql
 
         if not isinstance(session, sql_postgresql.Session):
-            return (Split(),)
+            return (Split(where=relation.where),)
         snapshot = session.exported if self.context.held is not None else None
         if self.options.partition is None or snapshot is None:
-            return (Split(snapshot=snapshot),)
-        return session.splits(self.relation, self.options.partition.column, self.options.partition.splits)
+            return (Split(where=relation.where, snapshot=snapshot),)
+        return session.splits(relation, self.options.partition.column, self.options.partition.splits)
 
     def _watermark(self, session: Session) -> datetime:
         """Up to when the feed is complete (DOMAIN 2.7).
@@ -227,13 +223,12 @@ class Source:
         than the stock, `lag` or a query says how far it has come.
         """
         given = self.options.watermark
-        if given is None:
-            return session.as_of
-        if given.query is None:
-            return session.as_of - (given.lag or timedelta(0))
+        latest = session.as_of - ((given and given.lag) or timedelta(0))
+        if given is None or given.query is None:
+            return latest
         value = first_value(session, given.query)
         parsed = None if value is None else parsing.instants(value, parsing.TimeFormat(self.context.timezone))
         if parsed is None or parsed.values.null_count:
             raise Unreachable("the watermark's query gives no instant")
         instant: datetime = parsed.values[0].as_py()
-        return min(instant, session.as_of)
+        return min(instant, latest)

@@ -20,7 +20,7 @@ from pipelines.connectors.sql_session import CONNECT_SECONDS, Relation, Settings
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 
 #: Errors that are the query's own: ambiguous, unknown or misspelt names, syntax, functions, grouping.
-_WRONG_QUERY = {1052, 1054, 1055, 1064, 1109, 1128, 1146, 1222, 1305, 1582, 1630}
+WRONG_QUERY = {1052, 1054, 1055, 1064, 1109, 1128, 1146, 1222, 1305, 1582, 1630}
 _WRITES = {1290, 1792}
 _TIMEOUT = {1969, 3024}
 
@@ -35,24 +35,25 @@ def session(settings: Settings) -> Iterator[Session]:
 
     address, url = settings.address, settings.address.url
     seconds = settings.timeout.total_seconds()
-    given: dict[str, Any] = dict(url.query)
+    given: dict[str, Any] = {"conv": pymysql.converters.encoders, **url.query}
     if "ssl_ca" in given:
         given["ssl"] = {"ca": given.pop("ssl_ca")}
     try:
-        connection = pymysql.connect(
+        connection: Any = pymysql.connect(
             host=url.host or "localhost",
             port=url.port or 3306,
             user=url.username,
             password=str(url.password or ""),
             database=url.database,
-            conv=pymysql.converters.encoders,
             cursorclass=pymysql.cursors.SSCursor,
             connect_timeout=CONNECT_SECONDS,
-            read_timeout=seconds + _SILENCE_SECONDS,
-            write_timeout=seconds + _SILENCE_SECONDS,
+            read_timeout=CONNECT_SECONDS,
+            write_timeout=CONNECT_SECONDS,
             autocommit=True,
             **given,
         )
+        # PyMySQL has one timeout for the handshake, which is short, and for statements, which are not.
+        connection._read_timeout = seconds + _SILENCE_SECONDS
     except TypeError as error:
         raise ConfigError(f"url: {address.line(error)}") from error
     except (pymysql.Error, OSError) as error:
@@ -90,7 +91,7 @@ class Session:
         (instant,) = self._row("select utc_timestamp(6)")
         self.as_of = datetime.fromisoformat(instant).replace(tzinfo=UTC)
 
-    def read(self, relation: Relation, where: str | None = None) -> Iterator[pa.Table]:
+    def read(self, relation: Relation) -> Iterator[pa.Table]:
         """Read row by row off the wire, a table at a time."""
         with self._told():
             cursor = self.connection.cursor()
@@ -142,7 +143,7 @@ class Session:
             return Unreachable(self.settings.too_long)
         if code in _WRITES:
             return ConfigError(f"the query must only read: {text}")
-        return ConfigError(text) if code in _WRONG_QUERY else Unreachable(text)
+        return ConfigError(text) if code in WRONG_QUERY else Unreachable(text)
 
 
 def _abandon(cursor: Any) -> None:

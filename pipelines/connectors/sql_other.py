@@ -53,7 +53,7 @@ class Session:
     driver: Any
     as_of: datetime
 
-    def read(self, relation: Relation, where: str | None = None) -> Iterator[pa.Table]:
+    def read(self, relation: Relation) -> Iterator[pa.Table]:
         """Read a table at a time."""
         with self._told(), closing(self.connection.cursor()) as cursor:
             cursor.execute(relation.select)

@@ -6,11 +6,9 @@ A transaction exports its snapshot, so that splits on connections of their own s
 from __future__ import annotations
 
 import json
-import queue
 import re
-import threading
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,12 +16,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines.connectors.ahead import Silence, ahead
 from pipelines.connectors.sql_session import CONNECT_SECONDS, Address, Relation, Settings, Split, distinct
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 
-#: Types that arrive in Arrow as what they are; any other is read as text.
+#: Types that arrive in Arrow as what they are. Any other is read as text, also numeric: the server
+#: writes its digits twice as fast as the driver would.
 _NATIVE = {
-    "int2", "int4", "int8", "float4", "float8", "numeric", "bool", "text", "varchar", "bpchar", "name",
+    "int2", "int4", "int8", "float4", "float8", "bool", "text", "varchar", "bpchar", "name",
     "json", "jsonb", "timestamptz", "timestamp", "date",
 }  # fmt: skip
 
@@ -38,6 +38,10 @@ _CONNECTION = {
 
 #: A read-only transaction refuses to write, a subquery to hold a statement that does.
 _WRITES = ("25006", "0A000")
+
+#: The instant that a transaction shows: the present, or how far a standby that lags has come.
+_SHOWN = """case when pg_is_in_recovery() and pg_last_wal_receive_lsn() is distinct from pg_last_wal_replay_lsn()
+    then pg_last_xact_replay_timestamp() else clock_timestamp() end"""
 
 _BATCH_BYTES = 8 << 20
 
@@ -107,16 +111,18 @@ class Session:
             for statement in statements:
                 cursor.execute(statement)
         if snapshot is None:
-            row = self._row("select clock_timestamp(), pg_export_snapshot()")
-            self.as_of, self.exported = row[0].astimezone(UTC), str(row[1])
+            shown, exported = self._row(f"select {_SHOWN}, pg_export_snapshot()")
+            if shown is None:
+                raise Unreachable("the standby lags, and has replayed nothing that would say how far it has come")
+            self.as_of, self.exported = shown.astimezone(UTC), str(exported)
 
-    def read(self, relation: Relation, where: str | None = None) -> Iterator[pa.Table]:
+    def read(self, relation: Relation) -> Iterator[pa.Table]:
         """Read in a thread of its own, a batch ahead; a server that falls silent is an error."""
         seconds = self.settings.timeout.total_seconds() + _SILENCE_SECONDS
         try:
-            with closing(_ahead(self._batches(relation, where), seconds)) as batches:
+            with closing(ahead(self._batches(relation), seconds)) as batches:
                 yield from batches
-        except queue.Empty:
+        except Silence:
             self.lost = True
             raise Unreachable(f"no answer for {seconds:,.0f} s") from None
 
@@ -131,10 +137,10 @@ class Session:
         Together they hold every row once, nulls in the first, wherever the cuts are.
         """
         shares = ", ".join(str(number / wanted) for number in range(1, wanted))
-        sampled = self._sampled(relation)
+        rows = relation.narrowed(f"{column} is not null")
         cuts = self._row(
             f"select array_to_json((percentile_disc(array[{shares}]) within group (order by {column}))::text[])"
-            f" from {sampled} where {column} is not null"
+            f" from {self._sampled(relation)}{rows.clause}"
         )
         bounds = list(dict.fromkeys(json.loads(cuts[0]) if cuts[0] else []))
         literals = ["'" + bound.replace("'", "''") + "'" for bound in bounds if bound is not None]
@@ -143,29 +149,32 @@ class Session:
             for low, high in zip([None, *literals], [*literals, None], strict=True)
         ]
         if len(conditions) == 1:
-            return (Split(snapshot=self.exported),)
+            return (Split(where=relation.where, snapshot=self.exported),)
         conditions[0] += f" or {column} is null"
         return tuple(
-            Split(number, len(conditions), condition, self.exported) for number, condition in enumerate(conditions, 1)
+            Split(number, len(conditions), relation.narrowed(condition).where, self.exported)
+            for number, condition in enumerate(conditions, 1)
         )
 
     def _sampled(self, relation: Relation) -> str:
         """About `_SAMPLE` rows: of some blocks where it is a table, else of all rows."""
         share = min(1.0, _SAMPLE / max(1, self.estimated_rows(relation)))
-        if share < 1 and relation.table is not None:
+        if share == 1:
+            return relation.source
+        if relation.table is not None:
             name = relation.table.replace("'", "''")
-            if self._row(f"select count(*) from pg_class where oid = to_regclass('{name}') and relkind in ('r', 'm')")[
-                0
-            ]:
+            found = self._row(
+                f"select count(*) from pg_class where oid = to_regclass('{name}') and relkind in ('r', 'm')"
+            )
+            if found[0]:
                 return f"{relation.table} tablesample system ({share * 100:.6f})"
         return f"(select * from {relation.source} where random() <= {share:.8f}) as sample"
 
-    def _batches(self, relation: Relation, where: str | None) -> Generator[pa.Table]:
+    def _batches(self, relation: Relation) -> Generator[pa.Table]:
         with self._told(), self.connection.cursor() as cursor:
             columns = self._columns(cursor, relation)
-            rows = "" if where is None else f" where {where}"
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
-            cursor.execute(f"select {columns} from {relation.source}{rows}")
+            cursor.execute(f"select {columns} from {relation.source}{relation.clause}")
             with cursor.fetch_record_batch() as reader:
                 yield _plain(pa.Table.from_batches([], reader.schema))
                 for batch in reader:
@@ -202,50 +211,13 @@ class Session:
         state = getattr(error, "sqlstate", None) or ""
         if "statement timeout" in text:
             return Unreachable(self.settings.too_long)
-        if state in _WRITES:
+        # What fails while rows are on their way arrives without its state.
+        if state in _WRITES or "in a read-only transaction" in text:
             return ConfigError(f"the query must only read: {text}")
         # Syntax, unknown names and wrong types are the query's fault; a missing grant is not.
         if state.startswith("42") and state != "42501":
             return ConfigError(text)
         return Unreachable(text)
-
-
-def _ahead(batches: Generator[pa.Table], seconds: float) -> Generator[pa.Table]:
-    """Batches that a thread reads, one ahead of who takes them.
-
-    Raises:
-        queue.Empty: none came for so many seconds. The thread is left to the end of the process.
-    """
-    ready: queue.Queue[pa.Table | BaseException | None] = queue.Queue(maxsize=1)
-    wanted = threading.Event()
-    wanted.set()
-
-    def work() -> None:
-        try:
-            with closing(batches):
-                for batch in batches:
-                    ready.put(batch)
-                    if not wanted.is_set():
-                        return
-            ready.put(None)
-        except BaseException as error:
-            ready.put(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        while (found := ready.get(timeout=seconds)) is not None:
-            if isinstance(found, BaseException):
-                raise found
-            yield found
-    except GeneratorExit:
-        wanted.clear()
-        with suppress(queue.Empty):
-            ready.get_nowait()
-        thread.join(seconds)
-        if thread.is_alive():
-            raise queue.Empty from None
-        raise
 
 
 def _plain(table: pa.Table) -> pa.Table:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 from urllib.parse import quote, quote_plus
 
 import pyarrow as pa
+from pydantic import AfterValidator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -77,6 +78,17 @@ class Address:
                 yield from values
 
 
+def _url(text: str) -> str:
+    try:
+        Address.parse(text)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return text
+
+
+DatabaseUrl = Annotated[str, AfterValidator(_url)]
+
+
 @dataclass(frozen=True)
 class Settings:
     """How a session behaves: where it is, its local time zone, how long a statement may take."""
@@ -94,20 +106,34 @@ class Settings:
 
 @dataclass(frozen=True)
 class Relation:
-    """What is read: a query, or a table by its name."""
+    """What is read: a query, or a table by its name; of it the rows for which `where` is true."""
 
     query: str | None = None
     table: str | None = None
+    where: str | None = None
 
     @property
     def select(self) -> str:
         """A statement that reads all of it."""
-        return f"select * from {self.table}" if self.query is None else self.query.strip().rstrip(";").rstrip()
+        if self.where is None and self.query is not None:
+            return self.query.strip().rstrip(";").rstrip()
+        return f"select * from {self.source}{self.clause}"
 
     @property
     def source(self) -> str:
-        """What stands behind `from`."""
-        return f"(\n{self.select}\n) as q" if self.table is None else self.table
+        """What stands behind `from`, all rows of it."""
+        return f"(\n{Relation(self.query).select}\n) as q" if self.table is None else self.table
+
+    @property
+    def clause(self) -> str:
+        """What stands behind that."""
+        return "" if self.where is None else f" where {self.where}"
+
+    def narrowed(self, condition: str | None) -> Relation:
+        """The rows of it for which a condition is true as well."""
+        if condition is None:
+            return self
+        return replace(self, where=condition if self.where is None else f"({self.where}) and ({condition})")
 
 
 @dataclass(frozen=True)
@@ -131,7 +157,7 @@ class Session(Protocol):
         """The instant: no later commit is seen."""
         ...
 
-    def read(self, relation: Relation, where: str | None = None) -> Iterator[pa.Table]:
+    def read(self, relation: Relation) -> Iterator[pa.Table]:
         """The rows as tables of bounded size, the first of which may be empty and has the columns."""
         ...
 

@@ -61,7 +61,7 @@ class Session:
             self.connection.execute("select count(*) from sqlite_master").fetchone()
         self.as_of = datetime.now(UTC)
 
-    def read(self, relation: Relation, where: str | None = None) -> Iterator[pa.Table]:
+    def read(self, relation: Relation) -> Iterator[pa.Table]:
         """Read a table at a time, until the timeout."""
         with self._told(), closing(self.connection.execute(relation.select)) as cursor:
             yield from sql_rows.tables(cursor)
@@ -69,7 +69,9 @@ class Session:
     def estimated_rows(self, relation: Relation) -> int:
         """All of them counted: a file is near."""
         with self._told():
-            return int(self.connection.execute(f"select count(*) from {relation.source}").fetchone()[0])
+            return int(
+                self.connection.execute(f"select count(*) from {relation.source}{relation.clause}").fetchone()[0]
+            )
 
     @contextmanager
     def _told(self) -> Iterator[None]:

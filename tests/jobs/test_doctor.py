@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from jobs.config import load
-from jobs.doctor import examine
+from jobs.doctor import _told_the_time, examine
 from jobs.init import init
 
 
@@ -35,7 +37,10 @@ def test_a_fresh_start_is_fine_and_says_what_there_is(path):
     told = {finding.check: finding.message for finding in findings}
     assert told["configuration"] == f"{path}: 2 systems, 1 pairs, 1 jobs"
     assert told["clock"].startswith("fixed at 2026-03-02T06:00:00+00:00")
-    assert told["source erp/stock"] == "1 file in 1 split, as of 2026-03-02T05:00:00+00:00"
+    assert re.fullmatch(
+        r"1 source in 1 split, about \d rows, as of 2026-03-02T05:00:00\+00:00, answered in \d\.\d\d s",
+        told["source erp/stock"],
+    )
     assert "complete up to 2026-03-02T05:05:00+00:00" in told["source storefront/events"]
     assert told["profile erp.on_hand"] == "version 1: The ERP's book stock"
     assert {"python", "packages", "time zones", "workspace"} <= set(told)
@@ -112,3 +117,34 @@ def test_what_an_interrupted_run_left_is_told_and_harmless(path):
         assert told[check].ok
         assert "1 unfinished, harmless" in told[check].message
         assert name in told[check].message
+
+
+def test_sources_and_outputs_tell_the_time(path, postgresql, warehouse):
+    """A database and BigQuery are asked, and nothing is written to them."""
+    postgresql.run("drop table if exists counted; create table counted as select 'MUG' as a, 'MAIN' as b, 3 as c")
+    text = path.read_text(encoding="utf-8")
+    start, end = (
+        text.index("    stock:\n      connector: files\n      path: exports/erp-"),
+        text.index("    events:", text.index("erp:\n")),
+    )
+    stock = {"connector": "sql", "url": postgresql.url, "table": "counted", "profile": "erp.on_hand",
+             "columns": {"sku": "a", "location": "b", "quantity": "c"}}  # fmt: skip
+    text = re.sub("now: .*\n", "", text[:start] + f"    stock: {json.dumps(stock)}\n" + text[end:])
+    outputs = {"bigquery": {"dataset": "recon_doctor", **warehouse.endpoint}}
+    path.write_text(f"{text}\noutputs: {json.dumps(outputs)}\n", encoding="utf-8")
+    told = {finding.check: finding.message for finding in examine(path) if finding.ok}
+    assert re.fullmatch(
+        r"1 source in 1 split, about \d+ rows, as of \S+, answered in \S+ s, its clock agrees with ours",
+        told["source erp/stock"],
+    )
+    assert told["output bigquery"].endswith("its clock agrees with ours")
+    assert "recon_doctor" not in {each.dataset_id for each in warehouse.client.list_datasets()}
+
+
+def test_a_clock_that_is_off_is_told():
+    second, minutes = timedelta(seconds=1), timedelta(minutes=2)
+    assert _told_the_time("source", "there", second / 2, second).message == "there, its clock agrees with ours"
+    for ahead, words in ((minutes, "+120.0"), (-minutes, "-120.0")):
+        finding = _told_the_time("source", "there", ahead, second)
+        assert (finding.ok, finding.message) == (False, f"there, its clock is {words} s from ours")
+    assert _told_the_time("source", "there", -2 * second, second).ok

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from pipelines.capture import CaptureRequest, capture
-from pipelines.connectors import Context
+from pipelines.connectors import Context, open_source
 from reconcilers.canonical import Mapping
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -47,3 +48,13 @@ def rejects(snapshot):
     for path in sorted(Path(snapshot.path).glob("rejects/*.parquet")):
         found += [(row["source_line"], row["reason"]) for row in pq.read_table(path).to_pylist()]
     return sorted(found)
+
+
+def taken(tmp_path, *requests, now=None):
+    """Snapshots of live sources, of one capture."""
+    return capture(requests, str(tmp_path / "ws"), now or datetime.now(UTC))
+
+
+def source(request, held=None):
+    """The source of a request, without a capture."""
+    return open_source(request.connector, request.options, replace(request.context, held=held))

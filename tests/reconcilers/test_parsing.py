@@ -31,6 +31,13 @@ def test_a_decimal_is_read_as_it_is_written(value):
     assert decimals(f"{value:f}").values.to_pylist() == [value]
 
 
+@given(st.integers(1 - 10**15, 10**15 - 1), st.integers(0, 4))
+def test_a_binary_float_is_the_shortest_decimal_that_means_it(digits, places):
+    wanted = Decimal(digits).scaleb(-places)
+    parsed = parsing.decimals(pa.array([float(wanted), None]), PLAIN, 4)
+    assert parsed.values.to_pylist() == ([wanted, None] if abs(wanted) < 10**14 else [None, None])
+
+
 @pytest.mark.parametrize(
     ("text", "value"),
     [

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -71,6 +72,25 @@ class Server:
         self.process.wait()
 
 
+class Sqlite:
+    """A file with the verbs of a server."""
+
+    scheme = "sqlite"
+
+    def __init__(self, path):
+        self.path = path
+        self.run("pragma journal_mode = wal")
+
+    @property
+    def url(self):
+        return f"sqlite:///{self.path}"
+
+    def run(self, script):
+        connection = sqlite3.connect(self.path)
+        connection.executescript(script)
+        connection.close()
+
+
 @contextmanager
 def postgresql() -> Iterator[Server]:
     """A PostgreSQL server with passwords required."""
@@ -108,6 +128,30 @@ def postgresql() -> Iterator[Server]:
 
 
 @contextmanager
+def standby(primary) -> Iterator[Server]:
+    """A server that follows a PostgreSQL server, read only."""
+    directory = Path(primary.start[0]).parent
+    with _directory("postgres") as (home, account):
+        subprocess.run(
+            [directory / "pg_basebackup", "-h", "127.0.0.1", "-p", str(primary.port), "-U", "recon",
+             "-D", home / "data", "-R", "-c", "fast", "--no-sync"],
+            check=True, capture_output=True, env={**os.environ, **primary.environment}, **_as(account),
+        )  # fmt: skip
+        port = _free_port()
+        start = [f"{home}/data" if part.endswith("/data") else part for part in primary.start]
+        start[start.index("-p") + 1], start[start.index("-k") + 1] = str(port), str(home)
+        client = list(primary.client)
+        client[client.index("-p") + 1], client[client.index("-h") + 1] = str(port), str(home)
+        ping = [*primary.ping[:-1], str(port)]
+        server = Server("postgresql", port, start, client, account, ping, primary.environment)
+        try:
+            server.up()
+            yield server
+        finally:
+            server.down(signal.SIGQUIT)
+
+
+@contextmanager
 def mariadb() -> Iterator[Server]:
     """A MariaDB server with passwords required."""
     daemon = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin:/usr/local/sbin")
@@ -115,8 +159,10 @@ def mariadb() -> Iterator[Server]:
     if daemon is None or install is None:
         _missing("MariaDB (the package mariadb-server)")
     with _directory("mysql") as (home, account):
+        # Servers that share /tmp take away one another's temporary tables.
         subprocess.run(
-            [install, "--no-defaults", f"--datadir={home}/data", "--auth-root-authentication-method=normal"],
+            [install, "--no-defaults", f"--datadir={home}/data", f"--tmpdir={home}",
+             "--auth-root-authentication-method=normal"],
             check=True, capture_output=True, **_as(account),
         )  # fmt: skip
         port = _free_port()
@@ -133,7 +179,8 @@ def mariadb() -> Iterator[Server]:
             "mysql",
             port,
             [daemon, "--no-defaults", f"--datadir={home}/data", f"--socket={home}/socket", f"--port={port}",
-             "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0", "--character-set-server=utf8mb4"],
+             f"--tmpdir={home}", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=2",
+             "--character-set-server=utf8mb4"],
             [*client, "erp"],
             account,
             ["mariadb-admin", "--no-defaults", f"--socket={home}/socket", "-uroot", "ping"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import sqlite3
 import sys
 import threading
 import time
@@ -19,55 +18,23 @@ import pytest
 
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest, capture
-from pipelines.connectors import Context, Held, open_source, sql_postgresql, sql_session
+from pipelines.connectors import Context, Held, sql_postgresql, sql_session
 from pipelines.connectors.sql import Options
 from reconcilers.canonical import LineStep, Mapping
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 from reconcilers.schemas import Kind
 
-rows, rejects = captures.rows, captures.rejects
+rows, rejects, source, taken = captures.rows, captures.rejects, captures.source, captures.taken
 
 STOCK = "create table stock (sku varchar(40), location varchar(20), quantity decimal(14,3));"
 EVENTS = "create table events (kind varchar(9), ref varchar(9), sku varchar(9), location varchar(9), quantity int, \
 posted_at varchar(40));"
 
 
-class Sqlite:
-    """A file with the verbs of a server."""
-
-    scheme = "sqlite"
-
-    def __init__(self, path):
-        self.path = path
-        self.run("pragma journal_mode = wal")
-
-    @property
-    def url(self):
-        return f"sqlite:///{self.path}"
-
-    def run(self, script):
-        connection = sqlite3.connect(self.path)
-        connection.executescript(script)
-        connection.close()
-
-
-@pytest.fixture(scope="session")
-def postgresql():
-    with databases.postgresql() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def mariadb():
-    with databases.mariadb() as server:
-        yield server
-
-
 @pytest.fixture(params=["postgresql", "mariadb", "sqlite"])
 def database(request, tmp_path):
     """Each kind of database in turn, with an empty table of stock and one of events."""
-    found = Sqlite(tmp_path / "erp.db") if request.param == "sqlite" else request.getfixturevalue(request.param)
-    return emptied(found)
+    return emptied(request.getfixturevalue(request.param))
 
 
 @pytest.fixture
@@ -95,18 +62,9 @@ def asked(database, dataset="stock", mapping=None, timezone="Europe/Berlin", bas
     )
 
 
-def taken(tmp_path, *requests, now=None):
-    return capture(requests, str(tmp_path / "ws"), now or datetime.now(UTC))
-
-
 def take(tmp_path, *args, **options):
     (snapshot,) = taken(tmp_path, asked(*args, **options))
     return snapshot
-
-
-def source(request, held=None):
-    context = Context(request.context.base, request.context.timezone, request.context.dataset, held)
-    return open_source(request.connector, request.options, context)
 
 
 def read(request):
@@ -197,7 +155,7 @@ def test_types_of_postgresql(erp):
         "interval": "1 day",
         "nothing": None,
         "oid": "4294967295",
-        "inet": "10.0.0.1",
+        "inet": "10.0.0.1/32",
         "at": datetime(2026, 11, 23, 1, 0, 0, 123456, tzinfo=UTC),
         "local": datetime(2026, 11, 23, 2),
         "day": datetime(2026, 11, 23).date(),
@@ -249,7 +207,7 @@ def test_types_of_mariadb(mariadb):
 
 
 def test_sqlite_columns_of_many_types(tmp_path):
-    database = Sqlite(tmp_path / "erp.db")
+    database = databases.Sqlite(tmp_path / "erp.db")
     database.run(f"create table t (v); insert into t values (1), ('A'), (0.1), (null), (x'00ff'), ({2**63 - 1})")
     found = read(asked(database, table="t"))
     assert [row["v"] for row in found] == ["1", "A", "0.1", None, "00ff", "9223372036854775807"]
@@ -327,16 +285,17 @@ def test_mariadb_refuses_to_write(mariadb, tmp_path):
 
 
 def test_sqlite_refuses_to_write(tmp_path):
-    database = emptied(Sqlite(tmp_path / "erp.db"))
-    with pytest.raises(ConfigError, match="must only read"):
+    database = emptied(databases.Sqlite(tmp_path / "erp.db"))
+    with pytest.raises(ConfigError, match='near "insert"'):
         take(tmp_path, database, query="with x as (select 1) insert into stock select 'A','w',1 from x returning *")
+    assert take(tmp_path, database).manifest.rows_read == 0
     with pytest.raises(Unreachable, match="none.db: no such file"):
-        take(tmp_path, Sqlite_at("none.db"), base=tmp_path)
+        take(tmp_path, Elsewhere("none.db"), base=tmp_path)
     assert not (tmp_path / "none.db").exists()
 
 
-class Sqlite_at:  # noqa: N801
-    """A URL as it is written."""
+class Elsewhere:
+    """A file as a URL names it."""
 
     def __init__(self, place):
         self.url = f"sqlite:///{place}"
@@ -374,13 +333,35 @@ def test_what_is_written_meanwhile_is_not_seen(database, tmp_path):
     assert plans[0].as_of == plans[1].as_of == plans[1].watermark
 
 
+def test_a_standby_that_lags_is_as_of_what_it_has_replayed(erp, tmp_path):
+    def waited(script, words):
+        ends = time.monotonic() + 30
+        while standby.run(script).strip() != words:
+            assert time.monotonic() < ends
+
+    with databases.standby(erp) as standby:
+        erp.run("insert into stock values ('A','w',1)")
+        waited("select count(*) from stock", "1")
+        standby.run("select pg_wal_replay_pause()")
+        waited("select pg_get_wal_replay_pause_state()", "paused")
+        paused = datetime.now(UTC)
+        erp.run("update stock set quantity = 2")
+        waited("select pg_last_wal_receive_lsn() > pg_last_wal_replay_lsn()", "t")
+        lagging = take(tmp_path, standby, partition={"column": "ctid", "splits": 2})
+        assert rows(lagging, "quantity") == [(1,)]
+        assert lagging.manifest.as_of <= paused
+        standby.run("select pg_wal_replay_resume()")
+        waited("select quantity::int from stock", "2")
+        assert take(tmp_path, standby).manifest.as_of > paused
+
+
 def test_a_busy_writer_cannot_tear_a_snapshot(erp, tmp_path):
     """Units move between rows of all splits while they are read: their sum is that of any one instant."""
     erp.run("insert into stock select 'S' || n, 'w', 10 from generate_series(1, 30000) n; create index on stock (sku)")
     move = (
         "do $$ begin for i in 1..100000 loop"
-        " update stock set quantity = quantity - 1 where sku = 'S' || (1 + (i * 7919) % 30000);"
-        " update stock set quantity = quantity + 1 where sku = 'S' || (1 + (i * 104729) % 30000);"
+        " update stock set quantity = quantity - 1 where sku = 'S' || (1 + (i::bigint * 7919) % 30000);"
+        " update stock set quantity = quantity + 1 where sku = 'S' || (1 + (i::bigint * 104729) % 30000);"
         " commit; end loop; end $$"
     )
 
@@ -435,9 +416,50 @@ def test_watermarks(erp, tmp_path):
     ahead = {"query": "select now() + interval '1 day'"}
     feed = take(tmp_path, erp, "events", watermark=ahead).manifest
     assert feed.watermark == feed.as_of
+    both = {"lag": "PT15M", **ahead}
+    feed = take(tmp_path, erp, "events", watermark=both).manifest
+    assert feed.watermark == feed.as_of - timedelta(minutes=15)
     for nothing in ("select max(posted_at) from events", "select 1 from events", "select 'soon'"):
         with pytest.raises(Unreachable, match="gives no instant"):
             take(tmp_path, erp, "events", watermark={"query": nothing})
+
+
+def test_a_window_loses_no_late_commit(database, tmp_path):
+    """What was posted within the look-back is read whenever it was committed; what is older is not."""
+
+    def posted(ref, ago):
+        return f"('SHIP','{ref}','A','w',1,'{(datetime.now(UTC) - ago).isoformat()}')"
+
+    days = {"old": 40, "edge": 30, "late": 29, "new": 0}
+    rows_of = {ref: posted(ref, timedelta(days=number)) for ref, number in days.items()}
+    database.run(f"insert into events values {rows_of['old']}, {rows_of['edge']}, ('SHIP','none','A','w',1,null)")
+    window = {"window": {"column": "posted_at", "lookback": "P30D"}}
+    first = take(tmp_path, database, "events", **window)
+    assert rows(first, "ref") == [("edge",)]
+    assert rejects(first) == [(2, "posted_at: empty")]
+    database.run(f"insert into events values {rows_of['new']}, {rows_of['late']}")
+    second = take(tmp_path, database, "events", **window)
+    assert sorted(rows(second, "ref")) == [("edge",), ("late",), ("new",)]
+    assert second.manifest.watermark == second.manifest.as_of
+
+
+@pytest.mark.parametrize("kind", ["timestamptz", "timestamp", "date"])
+def test_a_window_over_instants_in_splits(erp, tmp_path, kind):
+    erp.run(
+        f"drop table if exists feed; create table feed as select 'SHIP' as kind, n as ref, 'A' as sku, 'w' as location,"
+        f" 1 as quantity, (now() - n * interval '1 hour')::{kind} as posted_at from generate_series(0, 2000) n"
+    )
+    window = {"column": "posted_at", "lookback": "P10D"}
+    for more in (
+        {},
+        {"partition": {"column": "posted_at", "splits": 3}},
+        {"partition": {"column": "ref", "splits": 3}},
+    ):
+        found = take(tmp_path, erp, "events", table="feed", window=window, **more)
+        ages = sorted(int(ref) for (ref,) in rows(found, "ref"))
+        assert ages == list(range(len(ages)))
+        assert 240 <= ages[-1] <= 240 + 48
+        assert len(found.manifest.files) == (3 if more else 1)
 
 
 def test_an_as_of_in_each_row(database, tmp_path):
@@ -461,7 +483,7 @@ def test_splits_hold_every_row_once(erp, column, relation):
         " case n % 4 when 0 then null when 1 then 'O''Neill' || n when 2 then 'Ä\"' || n else E'back\\\\' || n end"
         " as word,"
         " timestamptz '2026-01-01Z' + n * interval '1 hour' as at,"
-        " case n % 3 when 0 then 'NaN' else n end::float8 as share from generate_series(1, 500) n"
+        " case n % 3 when 0 then 'NaN' else n::float8 end as share from generate_series(1, 500) n"
     )
     request = asked(erp, partition={"column": column, "splits": 5}, **relation)
     with Held() as held:
@@ -597,7 +619,7 @@ def test_a_look_that_is_broken_off_leaves_nothing_behind(server, request, recwar
 
 
 def test_throttle_and_batches(tmp_path):
-    database = emptied(Sqlite(tmp_path / "erp.db"))
+    database = emptied(databases.Sqlite(tmp_path / "erp.db"))
     numbers = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 120000)"
     database.run(f"{numbers} insert into stock select 'S' || i, 'w', i from n")
     began = time.monotonic()
@@ -628,14 +650,12 @@ def test_a_missing_driver_says_what_to_install(tmp_path, monkeypatch):
 
 def test_any_other_database_is_read_by_one_statement(tmp_path, monkeypatch):
     """SQLite again, as if nothing were known about it."""
-    database = emptied(Sqlite(tmp_path / "erp.db"))
+    database = emptied(databases.Sqlite(tmp_path / "erp.db"))
     database.run("insert into stock values ('A','w',1.5)")
     monkeypatch.delitem(sql_session.BACKENDS, "sqlite")
     assert rows(take(tmp_path, database), "sku", "quantity") == [("A", Decimal("1.5"))]
     with pytest.raises(ReconError, match="no such table"):
         take(tmp_path, database, table="nowhere")
-    take(tmp_path, database, query="with x as (select 1) insert into stock select 'B','w',1 from x returning *")
-    assert rows(take(tmp_path, database), "sku") == [("A",)]
 
 
 @pytest.mark.parametrize(
@@ -650,7 +670,7 @@ def test_any_other_database_is_read_by_one_statement(tmp_path, monkeypatch):
         {"url": "postgresql://h/d", "table": "t", "timeout": "soon"},
         {"url": "postgresql://h/d", "table": "t", "timeout": "PT0S"},
         {"url": "postgresql://h/d", "table": "t", "partition": {"column": "a", "splits": 1}},
-        {"url": "postgresql://u:s3cr3t@h/d", "table": "t", "watermark": {"lag": "PT1M", "query": "select 1"}},
+        {"url": "postgresql://u:s3cr3t@h/d", "table": "t", "watermark": {}},
         {"url": "postgresql://u:s3cr3t@h/d", "table": "t", "throttle": 0},
         {"url": "postgresql://u:s3cr3t@h/d", "table": "t", "as_of": {"from": "mtime"}},
         {"url": "postgresql://u:s3cr3t@h/d", "table": "t", "unknown": 1},
@@ -667,12 +687,13 @@ def test_options_check_themselves(options):
     [
         ("stock", {"watermark": {"lag": "PT1M"}}, "belongs to events"),
         ("events", {"as_of": {"from": "column", "column": "x"}}, "belongs to stock"),
+        ("stock", {"window": {"column": "x", "lookback": "P1D"}}, "belongs to events"),
         ("stock", {"partition": {"column": "sku", "splits": 2}}, "leave partition out"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path, dataset, options, words):
     with pytest.raises(ConfigError, match=words):
-        take(tmp_path, emptied(Sqlite(tmp_path / "erp.db")), dataset, **options)
+        take(tmp_path, emptied(databases.Sqlite(tmp_path / "erp.db")), dataset, **options)
 
 
 def test_a_url_is_shown_without_what_it_hides():
