@@ -31,6 +31,7 @@ REGISTRY: dict[str, str] = {
     "files": "pipelines.connectors.files",
     "http": "pipelines.connectors.http",
     "pubsub": "pipelines.connectors.pubsub",
+    "shopify": "pipelines.connectors.shopify",
     "sql": "pipelines.connectors.sql",
 }
 

@@ -284,7 +284,7 @@ class Source:
             return
         columns = Columns(self.options.fields)
         with json_parents.opened(scratch) as connection:
-            json_parents.load(connection, path, self.options.parent, self.name)
+            json_parents.load(connection, [path], self.options.parent, self.name)
             for numbers, records in json_parents.children(connection):
                 table = self._dated(columns.table(records), reply, None)
                 yield Batch(with_origin(table, self.name, pa.array(numbers, pa.int64())))

@@ -6,7 +6,7 @@ DuckDB joins them, so children may stand anywhere in the file; what does not fit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ _BATCH = 20_000
 _LINES = """
 create or replace table line as
 select row_number() over () as number, json, json ->> '$.id' as id, json ->> $parent as parent
-from read_ndjson_objects($path, maximum_object_size = 16777216)
+from read_ndjson_objects($paths, maximum_object_size = 16777216)
 """
 
 # A row is a child that is nobody's parent; what is above it comes along.
@@ -57,21 +57,19 @@ def opened(directory: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.close()
 
 
-def load(connection: duckdb.DuckDBPyConnection, path: Path, parent: str, name: str) -> int:
-    """Read a file into the table `line` (number, json, id, parent), and count its lines.
+def load(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], parent: str, name: str) -> None:
+    """Read files into the table `line` (number, json, id, parent).
 
     Raises:
         Unreachable: a line is not JSON, the file is cut off, or a child's parent is not in it.
     """
     try:
-        connection.execute(_LINES, {"path": str(path), "parent": f'$."{parent}"'})
+        connection.execute(_LINES, {"paths": [str(path) for path in paths], "parent": f'$."{parent}"'})
     except duckdb.Error as error:
         raise Unreachable(f"{name}: cut off or damaged: {' '.join(str(error).split())[:120]}") from error
     orphans, missing = connection.execute(_ORPHANS).fetchall()[0]
     if orphans:
         raise Unreachable(f"{name}: cut off: {orphans} lines without their parent, such as {missing}")
-    lines: int = connection.execute("select count(*) from line").fetchall()[0][0]
-    return lines
 
 
 def children(connection: duckdb.DuckDBPyConnection) -> Iterator[tuple[list[int], list[dict[str, Any]]]]:

@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pipelines import snapshots
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, http_signature, open_sink
 from pipelines.connectors.http import Options
