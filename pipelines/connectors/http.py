@@ -7,7 +7,7 @@ in its rows. Pages are read by the process that planned them, so that a server i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -46,6 +46,8 @@ stock:
   fields: {sku: sku, location: warehouse.code, quantity: stock.available}
   profile: storefront.available
 """
+
+_BATCH = 8_192
 
 #: Raw columns with the instants between which a row was read.
 _AS_OF, _AS_OF_HI = "read_from", "read_until"
@@ -263,14 +265,16 @@ class Source:
         # Stock is as of each of its pages, so the one that was planned with counts; a feed begins anew.
         first = self._first if self._first is not None and self.context.dataset == "stock" else pages.first()
         row = 1
-        for page in pages.all(first):
-            try:
-                table = columns.table(page.records)
-            except ValueError as error:
-                raise Unreachable(f"{self.name}: page {page.number}: {error}") from error
+        for table in _gathered(self._table(page, columns) for page in pages.all(first)):
             numbers = np.arange(row, row + len(table), dtype=np.int64)
-            yield Batch(with_origin(self._dated(table, page.reply, page.body), self.name, pa.array(numbers)))
+            yield Batch(with_origin(table, self.name, pa.array(numbers)))
             row += len(table)
+
+    def _table(self, page: Page, columns: Columns) -> pa.Table:
+        try:
+            return self._dated(columns.table(page.records), page.reply, page.body)
+        except ValueError as error:
+            raise Unreachable(f"{self.name}: page {page.number}: {error}") from error
 
     def _lines(self, session: Session, scratch: Path) -> Iterator[Batch]:
         path = scratch / "lines.jsonl"
@@ -311,6 +315,18 @@ class Source:
         if not isinstance(found, str) or not found:
             raise Unreachable(f"{self.name}: as of when? nothing in {place}")
         return _instant(found, self.context.timezone, f"{self.name}: {place}")
+
+
+def _gathered(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Small pages together: a batch costs as much for a hundred rows as for some thousand."""
+    waiting: list[pa.Table] = []
+    for table in tables:
+        waiting.append(table)
+        if sum(map(len, waiting)) >= _BATCH:
+            yield pa.concat_tables(waiting, promote_options="default")
+            waiting = []
+    if waiting:
+        yield pa.concat_tables(waiting, promote_options="default")
 
 
 def _instant(text: str, timezone: str, place: str) -> datetime:

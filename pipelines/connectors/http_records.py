@@ -34,6 +34,10 @@ def finder(expression: str) -> Find:
 
 
 def _chain(names: list[str]) -> Find:
+    if len(names) == 1:
+        (only,) = names
+        return lambda value: value.get(only) if isinstance(value, dict) else None
+
     def find(value: Any) -> Any:
         for name in names:
             if not isinstance(value, dict):
@@ -66,6 +70,13 @@ def _flat(record: Any) -> dict[str, Any]:
 
 
 def _texts(values: list[Any]) -> pa.Array:
+    """As text; where all of a kind are plain, Arrow does it at once."""
+    try:
+        found = pa.array(values)
+    except (pa.ArrowException, OverflowError):
+        found = None
+    if found is not None and (found.type == TEXT or pa.types.is_integer(found.type) or pa.types.is_null(found.type)):
+        return found.cast(TEXT)
     return pa.array([_text(value) for value in values], TEXT)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, TypeVar
 
 import httpx
@@ -93,7 +95,8 @@ class Rate:
         with self._lock:
             turn = max(self._next, time.monotonic())
             self._next = turn + self._gap
-        time.sleep(max(0.0, turn - time.monotonic()))
+        if (seconds := turn - time.monotonic()) > 0:
+            time.sleep(seconds)
 
     def pause(self, seconds: float) -> None:
         """Nobody asks for so long."""
@@ -116,7 +119,7 @@ class Session:
         self._secrets = tuple(sorted((secret for secret in secrets if secret), key=len, reverse=True))
         timeout = httpx.Timeout(limits.timeout)
         # Redirects are not followed: they would take the credentials elsewhere.
-        self._client = httpx.Client(auth=auth, headers=headers, timeout=timeout, follow_redirects=False)
+        self._client = httpx.Client(verify=_tls(), auth=auth, headers=headers, timeout=timeout, follow_redirects=False)
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -222,6 +225,12 @@ class Session:
         if isinstance(error, httpx.ConnectError):
             return f"no connection: {self.redacted(str(error))}"
         return "the connection dropped before the answer was whole"
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """The certificates that are trusted: they take as long to load as many pages to read."""
+    return httpx.create_ssl_context()
 
 
 def retry_after(text: str | None) -> float | None:

@@ -46,9 +46,11 @@ where child.parent is not null
 
 @contextmanager
 def opened(directory: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A database in a directory of its own, with little memory and no way to the network."""
-    connection = duckdb.connect(str(directory / "export.duckdb"))
+    """A database with little memory, which goes on in a directory of its own, and no way to the network."""
+    connection = duckdb.connect()
     try:
+        spilled = str(directory / "spilled").replace("'", "''")
+        connection.execute(f"set temp_directory = '{spilled}'")
         connection.execute("set autoinstall_known_extensions = false")
         connection.execute(f"set memory_limit = '{_MEMORY}'")
         connection.execute("set threads = 2")

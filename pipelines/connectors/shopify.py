@@ -34,13 +34,15 @@ EXAMPLE = """\
 stock:
   connector: shopify
   shop: my-shop.myshopify.com
-  token: ${SHOPIFY_TOKEN}
+  client_id: ${SHOPIFY_CLIENT_ID}      # of an app of the Dev Dashboard; or token, of an older one
+  client_secret: ${SHOPIFY_CLIENT_SECRET}
   profile: shopify.available
   columns: {quantity: available}       # or on_hand, committed, incoming
 events:
   connector: shopify                   # kind, ref, sku, location, quantity and posted_at as they are
   shop: my-shop.myshopify.com
-  token: ${SHOPIFY_TOKEN}
+  client_id: ${SHOPIFY_CLIENT_ID}
+  client_secret: ${SHOPIFY_CLIENT_SECRET}
   since: P60D
 """
 
@@ -70,7 +72,7 @@ _STOCK_EXPORT = """
 }
 """
 
-_STOCK = (Path(__file__).parent / "shopify_stock.sql").read_text(encoding="utf-8")
+STOCK = (Path(__file__).parent / "shopify_stock.sql").read_text(encoding="utf-8")
 
 _SCOPES = {
     "stock": ("read_inventory", "read_locations"),
@@ -153,7 +155,7 @@ class Source:
             json_parents.load(connection, self._export.paths, "__parentId", self.name)
             if not self._stock:
                 shopify_orders.add_details(api, connection, directory)
-            yield from self._batches(connection, _STOCK if self._stock else shopify_orders.EVENTS)
+            yield from self._batches(connection, STOCK if self._stock else shopify_orders.EVENTS)
 
     def settled(self, plan: Plan) -> Plan:
         """The instants that the bulk operation came to."""

@@ -6,19 +6,24 @@ fills up again at a steady rate; an answer says how many are left, and what the 
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
+from collections.abc import Generator
 from datetime import timedelta
 from typing import Any, Self
 
-from pydantic import Field, SecretStr, field_validator
+import httpx
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from pipelines.connectors.http_auth import Duration, Strict
 from pipelines.connectors.http_session import Again, Limits, Reply, Request, Session, as_json
 from reconcilers.errors import Unreachable
 
 VERSION = "2026-04"
+
+_HEADER = "X-Shopify-Access-Token"
 
 #: Points that a question is taken to cost before Shopify has said so.
 _UNKNOWN_COST = 50.0
@@ -28,7 +33,11 @@ class Access(Strict):
     """Which shop, and on whose behalf."""
 
     shop: str = Field(description="the shop's own domain, such as my-shop.myshopify.com")
-    token: SecretStr = Field(description="the Admin API access token of an app")
+    token: SecretStr | None = Field(
+        None, description="the Admin API access token of an app, where it has a lasting one"
+    )
+    client_id: str | None = Field(None, description="or the client ID of an app of the Dev Dashboard")
+    client_secret: SecretStr | None = Field(None, description="and its client secret")
     timeout: Duration = Field(timedelta(seconds=30), description="how long one request may take")
 
     @field_validator("shop")
@@ -39,11 +48,72 @@ class Access(Strict):
             raise ValueError(f"{shop[:60]!r} is not like my-shop.myshopify.com")
         return shop
 
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.client_id is None) != (self.client_secret is None) or (self.token is None) == (self.client_id is None):
+            raise ValueError("needs either token, or client_id and client_secret")
+        return self
+
+    @property
+    def origin(self) -> str:
+        """Where the shop is."""
+        return self.shop if self.shop.startswith("http://") else f"https://{self.shop}"
+
     @property
     def url(self) -> str:
         """The endpoint."""
-        origin = self.shop if self.shop.startswith("http://") else f"https://{self.shop}"
-        return f"{origin}/admin/api/{VERSION}/graphql.json"
+        return f"{self.origin}/admin/api/{VERSION}/graphql.json"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        return tuple(each.get_secret_value() for each in (self.token, self.client_secret) if each is not None)
+
+
+class Credentials(httpx.Auth):
+    """An access token: a lasting one, or one that the shop grants to the app's client for a day.
+
+    Source: shopify.dev, "Using the client credentials grant"; new apps have no other token.
+    """
+
+    requires_response_body = True
+
+    def __init__(self, access: Access) -> None:
+        self._access = access
+        self._token = access.token.get_secret_value() if access.token else None
+        self._until = math.inf if access.token else 0.0
+        self._lock = threading.Lock()
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Ask for a token where there is none that is good for another minute, or where it is refused."""
+        with self._lock:
+            if time.monotonic() > self._until - 60:
+                self._granted((yield self._grant()))
+            request.headers[_HEADER] = str(self._token)
+        response = yield request
+        if response.status_code == 401 and self._access.token is None:
+            self._granted((yield self._grant()))
+            request.headers[_HEADER] = str(self._token)
+            yield request
+
+    def _grant(self) -> httpx.Request:
+        secret = self._access.client_secret
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": self._access.client_id,
+            "client_secret": secret.get_secret_value() if secret else None,
+        }
+        return httpx.Request("POST", f"{self._access.origin}/admin/oauth/access_token", data=form)
+
+    def _granted(self, response: httpx.Response) -> None:
+        where = f"{self._access.origin}/admin/oauth/access_token: {response.status_code}"
+        if response.status_code == 429 or response.status_code >= 500:
+            raise Again(where)
+        try:
+            told = response.json() if response.status_code == 200 else {}
+            self._token, self._until = str(told["access_token"]), time.monotonic() + float(told["expires_in"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise Unreachable(f"{where}: the shop grants no token to this client") from error
 
 
 class Budget:
@@ -78,10 +148,9 @@ class Api:
     """One shop, asked by one client."""
 
     def __init__(self, access: Access) -> None:
-        token = access.token.get_secret_value()
         limits = Limits(access.timeout.total_seconds(), attempts=8)
         self.url = access.url
-        self.session = Session(limits, None, {"X-Shopify-Access-Token": token}, (token,))
+        self.session = Session(limits, Credentials(access), secrets=access.secrets)
         self.files = Session(limits)
         self._budget = Budget()
 

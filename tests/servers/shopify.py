@@ -17,7 +17,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import web
 from graphql import (
@@ -39,6 +39,7 @@ from graphql import (
 from graphql.error import GraphQLError
 
 TOKEN = "shpat_5ecret"
+CLIENT_ID, CLIENT_SECRET = "c1ient", "shpss_hush"
 VERSION = "2026-04"
 
 SCHEMA = build_schema(
@@ -212,6 +213,7 @@ class Shop:
         self.locations, self.items, self.orders = [], [], []
         self.scopes = ["read_inventory", "write_inventory", "read_orders", "read_products", "read_locations",
                        "read_merchant_managed_fulfillment_orders"]  # fmt: skip
+        self.tokens = [TOKEN]
         self.bulk = Bulk()
         self.operations = {}
         self.files = {}
@@ -314,9 +316,11 @@ class Shop:
     def answer(self, asked):
         if asked.path.startswith("/bulk/"):
             return self._file(asked)
+        if asked.path == "/admin/oauth/access_token":
+            return self._granted(asked)
         if asked.path != f"/admin/api/{VERSION}/graphql.json" or asked.method != "POST":
             return web.Answer({"errors": "Not Found"}, 404)
-        if asked.headers.get("x-shopify-access-token") != TOKEN:
+        if asked.headers.get("x-shopify-access-token") not in self.tokens:
             message = "[API] Invalid API key or access token (unrecognized login or wrong password)"
             return web.Answer({"errors": message}, 401)
         if asked.headers.get("content-type") != "application/json":
@@ -329,6 +333,15 @@ class Shop:
         answer = web.Answer(self._execute(query, variables))
         # A fault with a body of its own comes after the work is done: applied, but the answer is lost.
         return fault if fault is not None else answer
+
+    def _granted(self, asked):
+        """The client credentials grant: a token for a day."""
+        form = dict(parse_qsl(asked.body.decode()))
+        if form != {"grant_type": "client_credentials", "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}:
+            return web.Answer({"error": "application_cannot_be_found"}, 400)
+        self.tokens.append(f"shpat_granted{len(self.tokens)}")
+        told = {"access_token": self.tokens[-1], "scope": ",".join(self.scopes), "expires_in": 86399}
+        return web.Answer(told)
 
     def _file(self, asked):
         assert "x-shopify-access-token" not in asked.headers, "the token went to another server"

@@ -200,6 +200,28 @@ def test_a_token_that_is_wrong(shop, tmp_path):
     assert "the credentials are refused, or have expired" in fails(shop, tmp_path, token="shpat_other")
 
 
+def test_an_app_gets_its_own_token_and_another_when_that_is_refused(shop, tmp_path):
+    expected = stocked(shop)
+    client = {"token": None, "client_id": shopify.CLIENT_ID, "client_secret": shopify.CLIENT_SECRET}
+    run_bulk = shop._run_bulk
+    revoked = []
+
+    def revoking(*args, **given):
+        revoked.append(shop.tokens.pop())
+        shop.tokens.append("another")
+        return run_bulk(*args, **given)
+
+    shop._run_bulk = revoking
+    assert levels(take(shop, tmp_path, **client)) == expected
+    assert len(revoked) == 1
+
+
+def test_a_client_that_the_shop_does_not_know(shop, tmp_path):
+    client = {"token": None, "client_id": shopify.CLIENT_ID, "client_secret": "shpss_wrong"}
+    message = fails(shop, tmp_path, **client)
+    assert message.endswith("/admin/oauth/access_token: 400: the shop grants no token to this client")
+
+
 # Orders -------------------------------------------------------------------------------------------
 
 
