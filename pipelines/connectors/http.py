@@ -50,7 +50,7 @@ stock:
 _BATCH = 8_192
 
 #: Raw columns with the instants between which a row was read.
-_AS_OF, _AS_OF_HI = "read_from", "read_until"
+_AS_OF, _AS_OF_HI = "@read_from", "@read_until"
 
 
 class AsOf(Strict):

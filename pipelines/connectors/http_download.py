@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import stamina
 
+from pipelines.connectors import http_session
 from pipelines.connectors.http_session import Again, Request, Session
 from reconcilers.errors import Unreachable
 
@@ -20,11 +21,7 @@ def download(session: Session, request: Request, path: Path) -> httpx.Headers:
     """
     path.write_bytes(b"")
     for attempt in stamina.retry_context(
-        on=lambda error: isinstance(error, Again),
-        attempts=session.limits.attempts,
-        timeout=None,
-        wait_initial=0.2,
-        wait_max=20.0,
+        on=http_session.backoff, attempts=session.limits.attempts, timeout=None, **http_session.PAUSES
     ):
         with attempt:
             return _more(session, request, path)

@@ -33,6 +33,9 @@ Parsed = TypeVar("Parsed")
 #: What a server that is busy or was restarted answers; the same request may succeed in a moment.
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
+#: The first pause before another try, the longest one, and how much chance is added, in seconds.
+PAUSES = {"wait_initial": 0.2, "wait_max": 20.0, "wait_jitter": 1.0}
+
 #: The largest answer that is kept in memory.
 _LARGEST = 64 << 20
 
@@ -141,9 +144,7 @@ class Session:
         Raises:
             Unreachable: there is none; or `parse` raised it.
         """
-        for attempt in stamina.retry_context(
-            on=self._backoff, attempts=self.limits.attempts, timeout=None, wait_initial=0.2, wait_max=20.0
-        ):
+        for attempt in stamina.retry_context(on=backoff, attempts=self.limits.attempts, timeout=None, **PAUSES):
             with attempt:
                 reply = self._once(request)
                 try:
@@ -211,12 +212,6 @@ class Session:
         self.rate.pause(seconds)
         return seconds
 
-    @staticmethod
-    def _backoff(error: Exception) -> bool | float:
-        if not isinstance(error, Again):
-            return False
-        return True if error.after is None else error.after
-
     def _reason(self, error: Exception) -> str:
         if isinstance(error, httpx.ConnectTimeout):
             return f"no connection within {self.limits.timeout:g} s"
@@ -225,6 +220,13 @@ class Session:
         if isinstance(error, httpx.ConnectError):
             return f"no connection: {self.redacted(str(error))}"
         return "the connection dropped before the answer was whole"
+
+
+def backoff(error: Exception) -> bool | float:
+    """Whether to try again after an error, and in how many seconds if it says so (for stamina)."""
+    if not isinstance(error, Again):
+        return False
+    return True if error.after is None else error.after
 
 
 @cache

@@ -193,6 +193,8 @@ class Sink:
         lines = sorted(lines, key=lambda line: line.correction.idempotency_key)
         receipts: dict[str, Receipt] = {}
         stale: list[_Line] = []
+        if mode is Mode.DELTA:
+            lines, receipts = self._stocked(lines)
         while lines:
             errors = self._mutate(mode, about, lines)
             if not errors:
@@ -210,6 +212,13 @@ class Sink:
                     receipts[_key(lines[place])] = Receipt(_key(lines[place]), Status.REJECTED, message)
             lines = [line for place, line in enumerate(lines) if place not in refused]
         return receipts | self._stale(stale)
+
+    def _stocked(self, lines: list[_Line]) -> tuple[list[_Line], dict[str, Receipt]]:
+        """The lines whose item the location stocks: a delta would make an inactive level of another one."""
+        shown = self.observe([(line.correction.sku, line.correction.location) for line in lines])
+        good = [line for line in lines if (line.correction.sku, line.correction.location) in shown]
+        told = "the inventory item is not stocked at the location"
+        return good, {_key(line): Receipt(_key(line), Status.REJECTED, told) for line in lines if line not in good}
 
     def _stale(self, lines: list[_Line]) -> dict[str, Receipt]:
         """What the shop shows instead; where that is the value, an earlier try has come through after all."""

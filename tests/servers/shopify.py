@@ -195,7 +195,7 @@ class _Object:
 class Bulk:
     """What becomes of bulk operations: `fail_after` root objects the next ones fail, once each."""
 
-    polls: int = 1
+    polls: int = 0
     fail_after: list[int] = field(default_factory=list)
     error: str = "INTERNAL_SERVER_ERROR"
     partial: bool = True
@@ -222,7 +222,8 @@ class Shop:
         self.maximum, self.restore_rate = 2000.0, 100.0
         self.available, self.refilled_at = self.maximum, time.monotonic()
         self.throttled = 0
-        self.faults = []
+        # Answers instead of the next ones, and instead of those to the next mutations, which are done all the same.
+        self.faults, self.lost = [], []
         self.queries = []
         self.before_mutation = lambda: None
         self._number = 1000
@@ -246,14 +247,15 @@ class Shop:
         found = self._new("InventoryItem", sku=sku, tracked=tracked, mutable=mutable, inventoryLevels=[])
         for location in self.locations:
             if location.name in available:
-                count = available[location.name]
-                level = self._new(
-                    "InventoryLevel", location=location, item=found, updatedAt=instant(self.clock()),
-                    numbers={"available": count, "committed": 0, "on_hand": count, "incoming": 0},
-                )  # fmt: skip
-                found.inventoryLevels.append(level)
+                self._stock(found, location, available[location.name])
         self.items.append(found)
         return found
+
+    def _stock(self, item, location, count):
+        numbers = {"available": count, "committed": 0, "on_hand": count, "incoming": 0}
+        level = self._new("InventoryLevel", location=location, item=item, updatedAt=instant(self.clock()),
+                          numbers=numbers)  # fmt: skip
+        item.inventoryLevels.append(level)
 
     def order(self, name, lines, at, location, test=False):
         """An order of (sku, quantity) that is to be fulfilled from a location."""
@@ -327,12 +329,11 @@ class Shop:
             return web.Answer({"errors": "Unsupported Media Type"}, 415)
         query, variables = asked.json["query"], asked.json.get("variables") or {}
         self.queries.append((query, variables))
-        fault = self.faults.pop(0) if self.faults else None
-        if isinstance(fault, web.Answer) and fault.body == b"":
-            return fault
+        if self.faults:
+            return self.faults.pop(0)
         answer = web.Answer(self._execute(query, variables))
-        # A fault with a body of its own comes after the work is done: applied, but the answer is lost.
-        return fault if fault is not None else answer
+        lost = self.lost.pop(0) if self.lost and query.lstrip().startswith("mutation") else None
+        return answer if lost is None else lost
 
     def _granted(self, asked):
         """The client credentials grant: a token for a day."""
@@ -349,7 +350,7 @@ class Shop:
         content = self.files.get(parts.path)
         if content is None or asked.params.get("signature") != "signed":
             return web.Answer(b"<Error>AccessDenied</Error>", 403)
-        fault = self.faults.pop(0) if self.faults and self.faults[0].cut is not None else None
+        fault = self.faults.pop(0) if self.faults else None
         begin = int(asked.headers.get("range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
         headers = {"Content-Range": f"bytes {begin}-{len(content) - 1}/{len(content)}"} if begin else {}
         cut = fault.cut if fault else None
@@ -558,6 +559,8 @@ class Shop:
             return wrong("NON_MUTABLE_INVENTORY_ITEM", "The specified inventory item is not allowed to be adjusted "
                          "via API.", "inventoryItemId")  # fmt: skip
         level = next((each for each in item.inventoryLevels if each.location is location), None)
+        if level is None and "delta" in line:
+            return None  # an inactive level will be made
         if level is None:
             return wrong("ITEM_NOT_STOCKED_AT_LOCATION", "The specified inventory item is not stocked at the location.",
                          "locationId")  # fmt: skip
@@ -571,8 +574,10 @@ class Shop:
         return None
 
     def _apply(self, name, line):
-        levels = self.objects[line["inventoryItemId"]].inventoryLevels
-        numbers = next(each for each in levels if each.location.id == line["locationId"]).numbers
+        item, location = self.objects[line["inventoryItemId"]], self.objects[line["locationId"]]
+        if not any(each.location is location for each in item.inventoryLevels):
+            self._stock(item, location, 0)
+        numbers = next(each for each in item.inventoryLevels if each.location is location).numbers
         delta = line["delta"] if "delta" in line else line["quantity"] - numbers[name]
         numbers["available"] += delta
         numbers["on_hand"] += delta

@@ -14,13 +14,13 @@ import captures
 import jwt
 import pytest
 import web
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pipelines.capture import CaptureRequest, capture
-from pipelines.connectors import Context, http_signature, open_sink
-from pipelines.connectors.http import Options
+from pipelines.connectors import Context, http_session, http_signature, open_sink
+from pipelines.connectors.http import Options, Source
 from pipelines.connectors.http_session import Rate, retry_after
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
@@ -28,6 +28,11 @@ from reconcilers.errors import Unreachable
 
 SECRET = "s3cr3t-token/42"
 ITEMS = [{"sku": f"S{n}", "location": "web", "quantity": n} for n in range(1, 24)]
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(http_session, "PAUSES", {"wait_initial": 0.01, "wait_max": 0.05, "wait_jitter": 0.01})
 
 
 @pytest.fixture
@@ -92,6 +97,42 @@ def test_pages_by_number(server, tmp_path, concurrency):
     snapshot = take(server, tmp_path, paginate={**BY_PAGE, "concurrency": concurrency}, records="items")
     assert shown(snapshot) == ALL
     assert sorted(int(asked.params["page"]) for asked in server.asked) == [1, 2, 3, 4, 5]
+
+
+@pytest.fixture(scope="module")
+def pages():
+    with web.serving() as found:
+        yield found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.integers(0, 23), size=st.integers(1, 8), concurrency=st.integers(1, 4), total=st.booleans(),
+    by=st.sampled_from(["page", "offset", "cursor", "link"]),
+)  # fmt: skip
+def test_every_record_comes_once_and_in_order_however_it_is_paged(pages, rows, size, concurrency, total, by):
+    items = ITEMS[:rows]
+
+    def answer(asked):
+        place = int(asked.params.get("at", "0"))
+        begin = (place - 1) * size if by == "page" else place
+        more = begin + size < rows
+        link = {"Link": f'</stock?at={begin + size}>; rel="next"'} if by == "link" and more else {}
+        body = {"items": items[begin : begin + size], "total": rows, "next": begin + size if more else None}
+        return web.Answer(body, headers=link)
+
+    pages.answer = answer
+    paginate = {
+        "by": by,
+        **({} if by == "link" else {"parameter": "at"}),
+        **({"next": "next"} if by == "cursor" else {}),
+        **({"total": "total"} if total else {}),
+        **({"concurrency": concurrency} if total and by in ("page", "offset") else {}),
+    }
+    source = Source(Options(url=f"{pages.url}/stock", records="items", paginate=paginate), Context(".", "UTC", "stock"))
+    (split,) = source.plan(datetime.now(UTC)).splits
+    found = [row["sku"] for batch in source.read(split) for row in batch.rows.to_pylist()]
+    assert found == [item["sku"] for item in items]
 
 
 def test_pages_are_asked_for_side_by_side_within_the_bound(server, tmp_path):

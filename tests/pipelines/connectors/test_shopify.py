@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,16 +14,23 @@ import pytest
 import shopify
 import web
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from pipelines.capture import CaptureRequest, capture
-from pipelines.connectors import Context, open_sink, shopify_bulk
-from pipelines.connectors.shopify import EXAMPLE, Options
+from pipelines.connectors import Context, http_session, open_sink, shopify_bulk
+from pipelines.connectors.shopify import EXAMPLE, Options, Source
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
 from reconcilers.errors import Unreachable
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 SECRET = shopify.TOKEN
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(http_session, "PAUSES", {"wait_initial": 0.01, "wait_max": 0.05, "wait_jitter": 0.01})
 
 
 @pytest.fixture
@@ -75,6 +83,7 @@ def stocked(shop, items=20):
 
 def test_stock_levels(shop, tmp_path):
     expected = stocked(shop)
+    shop.bulk.polls = 2
     before = datetime.now(UTC).replace(microsecond=0)
     snapshot = take(shop, tmp_path)
     assert levels(snapshot) == expected
@@ -317,6 +326,46 @@ def test_an_export_of_orders_that_fails_half_way_goes_on(shop, tmp_path):
     assert len(events(shop, tmp_path)) == 18
 
 
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["SHIP", "CANCEL", "RETURN", "NO_RESTOCK"]), st.integers(0, 1), st.integers(1, 3)),
+    max_size=6,
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_whatever_happens_to_an_order_its_events_add_up(steps):
+    """What was placed is what was ordered; what was sent, cancelled and put back is what the steps say."""
+    with shopify.shop() as shop:
+        berlin = shop.location("Berlin")
+        order = shop.order("#1", [("A", 5), ("B", 4)], at(0), berlin)
+        expected = Counter({("PLACE", "A"): 5, ("PLACE", "B"): 4})
+        open_units, sent = {0: 5, 1: 4}, {0: 0, 1: 0}
+        for hour, (step, place, wanted) in enumerate(steps, 1):
+            pool = sent if step == "RETURN" else open_units
+            quantity = min(wanted, pool[place])
+            if not quantity:
+                continue
+            pool[place] -= quantity
+            sku = "AB"[place]
+            if step == "SHIP":
+                sent[place] += quantity
+                shop.fulfil(order, {place: quantity}, at(hour))
+                expected["SHIP", sku] += quantity
+            else:
+                shop.refund(order, {place: quantity}, step, at(hour), None if step == "NO_RESTOCK" else berlin)
+                kind = {"CANCEL": "CANCEL", "RETURN": "RESTOCK"}.get(step)
+                expected.update({(kind, sku): quantity} if kind else {})
+        source = Source(Options(shop=shop.server.url, token=SECRET), Context(".", "UTC", "events"))
+        (split,) = source.plan(datetime.now(UTC)).splits
+        rows = [row for batch in source.read(split) for row in batch.rows.to_pylist()]
+        found = Counter()
+        for row in rows:
+            found[row["kind"], row["sku"]] += int(row["quantity"])
+        assert found == expected
+        assert len({row["event_id"] for row in rows}) == len(rows)
+
+
 def test_the_examples_are_whole_datasets():
     for name, dataset in yaml.safe_load(EXAMPLE).items():
         mapped = {key: dataset.pop(key) for key in ("connector", "columns", "profile") if key in dataset}
@@ -402,15 +451,22 @@ def test_deltas(shop, sink):
     assert len(shop.applied) == 1
 
 
+def test_a_delta_makes_no_level_where_nothing_is_stocked(shop, sink):
+    """Shopify would; the level would be inactive, and nobody could buy of it."""
+    stocked(shop, 2)
+    shop.item("elsewhere", Hamburg=5)
+    receipts = sink.send([correction("elsewhere", 6, 5, mode=Mode.DELTA), correction("S1", 6, 1, mode=Mode.DELTA)])
+    told = "the inventory item is not stocked at the location"
+    assert [(each.status, each.message) for each in receipts] == [(Status.REJECTED, told), (Status.APPLIED, "")]
+
+
 @pytest.mark.parametrize("mode", [Mode.SET, Mode.DELTA])
 @pytest.mark.parametrize("lost", [web.Answer(b"{", cut=0), web.Answer(b"nothing", status=502)], ids=["drops", "502"])
 def test_an_answer_that_is_lost_and_asked_for_again(shop, sink, mode, lost):
     """The shop did it, and the answer never came: the same batch again has the same key, and is done once."""
     stocked(shop, 3)
     corrections = [correction("S1", 5, 1, mode=mode), correction("S2", 4, 2, mode=mode)]
-    shop.before_mutation = lambda: shop.faults.clear()
-    sink.observe([("S1", "Berlin"), ("S2", "Berlin")])
-    shop.faults.append(lost)
+    shop.lost = [lost]
     with pytest.raises(Unreachable) as caught:
         sink.send(corrections)
     assert SECRET not in str(caught.value)
@@ -423,24 +479,7 @@ def test_a_lost_answer_to_the_rest_of_a_batch(shop, sink):
     """One line was stale, the rest went through unheard: sent again, the shop shows the value, so it is applied."""
     stocked(shop, 4)
     corrections = [correction("S1", 5, 1), correction("S2", 9, 1), correction("S3", 8, 3)]
-    sink.observe([(each.sku, "Berlin") for each in corrections])
-    mutations = []
-
-    def second_is_lost():
-        mutations.append(1)
-        if len(mutations) == 2:
-            shop.lose = True
-
-    execute = shop._execute
-
-    def losing(query, variables):
-        told = execute(query, variables)
-        if getattr(shop, "lose", False):
-            shop.lose = False
-            raise ConnectionError
-        return told
-
-    shop.before_mutation, shop._execute = second_is_lost, losing
+    shop.lost = [None, web.Answer(b"{", cut=0)]
     with pytest.raises(Unreachable):
         sink.send(corrections)
     receipts = sink.send(corrections)
