@@ -62,17 +62,11 @@ query ($ids: [ID!]!, $location: ID!, $name: String!) {
 #: SKUs that are looked up, and levels that are read, at once.
 _AT_ONCE = 50
 
-#: What Shopify calls a reason (the documented values); anything else is a correction.
-_REASONS = {
-    "DAMAGED": "damaged",
-    "EXPIRED": "damaged",
-    "SCRAPPED": "shrinkage",
-    "STOLEN": "shrinkage",
-    "MISSING": "shrinkage",
-    "RETURNED": "restock",
-    "INBOUND_NOT_RECORDED": "received",
-    "RECOUNTED": "cycle_count_available",
-}
+#: The documented reasons; any other word is a correction.
+_REASONS = frozenset(
+    {"correction", "cycle_count_available", "damaged", "other", "promotion", "quality_control", "received"}
+    | {"restock", "safety_stock", "shrinkage"}
+)
 
 #: How often a batch that is under way elsewhere is asked after.
 _CONCURRENT_TRIES = 5
@@ -140,7 +134,8 @@ class Sink:
             if isinstance(line, Receipt):
                 receipts[each.idempotency_key] = line
             else:
-                groups.setdefault((each.mode, _REASONS.get(each.reason, "correction"), each.run_id), []).append(line)
+                reason = each.reason if each.reason in _REASONS else "correction"
+                groups.setdefault((each.mode, reason, each.run_id), []).append(line)
         for (mode, reason, run_id), lines in groups.items():
             receipts |= self._send(mode, {"reason": reason, "referenceDocumentUri": f"gid://recon/Run/{run_id}"}, lines)
         return [receipts[each.idempotency_key] for each in corrections]
@@ -216,9 +211,15 @@ class Sink:
     def _stocked(self, lines: list[_Line]) -> tuple[list[_Line], dict[str, Receipt]]:
         """The lines whose item the location stocks: a delta would make an inactive level of another one."""
         shown = self.observe([(line.correction.sku, line.correction.location) for line in lines])
-        good = [line for line in lines if (line.correction.sku, line.correction.location) in shown]
-        told = "the inventory item is not stocked at the location"
-        return good, {_key(line): Receipt(_key(line), Status.REJECTED, told) for line in lines if line not in good}
+        good: list[_Line] = []
+        receipts = {}
+        for line in lines:
+            if (line.correction.sku, line.correction.location) in shown:
+                good.append(line)
+            else:
+                told = "the inventory item is not stocked at the location"
+                receipts[_key(line)] = Receipt(_key(line), Status.REJECTED, told)
+        return good, receipts
 
     def _stale(self, lines: list[_Line]) -> dict[str, Receipt]:
         """What the shop shows instead; where that is the value, an earlier try has come through after all."""
