@@ -243,7 +243,9 @@ class Source:
     def _session(self) -> Iterator[Session]:
         given = self.options
         limits = Limits(given.timeout.total_seconds(), given.attempts, given.patience.total_seconds(), given.rate)
-        secrets = tuple(given.auth.secrets) if given.auth else ()
+        # A key may hide in any header or parameter; what is too short for one would garble messages.
+        hidden = [value for value in (*given.headers.values(), *given.params.values()) if len(value) >= 8]
+        secrets = (*hidden, *(given.auth.secrets if given.auth else ()))
         session = Session(limits, given.auth.signer() if given.auth else None, given.headers, secrets)
         try:
             yield session
@@ -262,8 +264,9 @@ class Source:
 
     def _paged(self, session: Session) -> Iterator[Batch]:
         pages, columns = self._pages(session), Columns(self.options.fields)
-        # Stock is as of each of its pages, so the one that was planned with counts; a feed begins anew.
-        first = self._first if self._first is not None and self.context.dataset == "stock" else pages.first()
+        # Pages belong close together, so they begin anew; a single answer is as of when it came.
+        whole = self._first is not None and self.options.paginate is None and self.context.dataset == "stock"
+        first = self._first if self._first is not None and whole else pages.first()
         row = 1
         for table in _gathered(self._table(page, columns) for page in pages.all(first)):
             numbers = np.arange(row, row + len(table), dtype=np.int64)

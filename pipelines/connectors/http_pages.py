@@ -110,21 +110,27 @@ class Pages:
         """
         seen, told, last = 0, first.total, first
         for page in self._follow(first):
-            if page is not first and page.records and last.records and page.records[0] == last.records[-1]:
-                raise Unreachable(
-                    f"{self._where}: page {page.number} begins with the last record of the one before: "
-                    "it changed while it was read"
-                )
-            if told is not None and page.total is not None and page.total < told:
-                raise Unreachable(
-                    f"{self._where}: {told} records became {page.total} on page {page.number}: "
-                    "it changed while it was read"
-                )
+            self._check(page, last, told)
             seen += len(page.records)
             told, last = page.total if page.total is not None else told, page
             yield page
         if told is not None and seen != told:
             raise Unreachable(f"{self._where}: {seen} records came, it tells of {told}")
+
+    def _check(self, page: Page, last: Page, told: int | None) -> None:
+        """Whether a page can follow the one before, where `told` records were told of."""
+        wrong = None
+        if page is not last and page.records and last.records:
+            if page.records[0] == last.records[0]:
+                wrong = f"page {page.number} begins like the one before: is it the page that was asked for?"
+            elif page.records[0] == last.records[-1]:
+                wrong = (
+                    f"page {page.number} begins with the last record of the one before: it changed while it was read"
+                )
+        if told is not None and page.total is not None and page.total < told:
+            wrong = f"{told} records became {page.total} on page {page.number}: it changed while it was read"
+        if wrong is not None:
+            raise Unreachable(f"{self._where}: {wrong}")
 
     @property
     def _where(self) -> str:
@@ -226,7 +232,8 @@ class Pages:
         return self.session.ask(request, parse)
 
     def _found(self, body: Any) -> list[Any]:
-        if isinstance(body, dict) and body.get("errors") and not body.get("data"):
+        # An answer to a GraphQL query that has errors has not all of the data.
+        if self.start.body is not None and isinstance(body, dict) and body.get("errors"):
             first = body["errors"][0] if isinstance(body["errors"], list) else body["errors"]
             message = first.get("message") if isinstance(first, dict) else first
             raise Unreachable(f"{self._where}: {self.session.redacted(str(message))}")

@@ -159,10 +159,11 @@ class Session:
         """An answer that is read bit by bit. Raises `Again` where it fails, also while it is read."""
         self.rate.wait()
         try:
+            # `params` of httpx would replace what the URL has itself.
+            url = httpx.URL(request.url).copy_merge_params(dict(request.params))
             with self._client.stream(
                 request.method,
-                request.url,
-                params=dict(request.params) or None,
+                url,
                 json=None if isinstance(request.body, bytes) else request.body,
                 content=request.body if isinstance(request.body, bytes) else None,
                 headers=dict(request.headers),

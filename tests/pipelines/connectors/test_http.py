@@ -96,7 +96,7 @@ def test_pages_by_number(server, tmp_path, concurrency):
     server.answer = numbered(ITEMS)
     snapshot = take(server, tmp_path, paginate={**BY_PAGE, "concurrency": concurrency}, records="items")
     assert shown(snapshot) == ALL
-    assert sorted(int(asked.params["page"]) for asked in server.asked) == [1, 2, 3, 4, 5]
+    assert sorted(int(asked.params["page"]) for asked in server.asked) == [1, 1, 2, 3, 4, 5]
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +220,30 @@ def test_a_graphql_error_is_told(server, tmp_path):
     server.answer = lambda asked: web.Answer({"errors": [{"message": f"no field stok {SECRET}"}]})
     message = fails(server, tmp_path, graphql="{ stok }", records="data.stok", auth={"bearer": SECRET})
     assert message == f"shop/stock: {server.url}/stock: no field stok …"
+
+
+def test_an_answer_with_part_of_the_data_is_none(server, tmp_path):
+    body = {"data": {"stock": ITEMS}, "errors": [{"message": "levels of S9 took too long"}]}
+    server.answer = lambda asked: web.Answer(body)
+    assert fails(server, tmp_path, graphql="{ stock { sku } }", records="data.stock").endswith("S9 took too long")
+
+
+def test_parameters_of_the_url_are_kept(server, tmp_path):
+    def answer(asked):
+        assert asked.params["channel"] == "web"
+        assert asked.params["fields"] == "all"
+        return numbered(ITEMS)(asked)
+
+    server.answer = answer
+    options = {"url": f"{server.url}/stock?channel=web", "params": {"fields": "all"}}
+    assert shown(take(server, tmp_path, paginate=BY_PAGE, records="items", **options)) == ALL
+
+
+def test_a_server_that_does_not_know_of_pages(server, tmp_path):
+    """Without a total it would be asked for ever."""
+    server.answer = lambda asked: web.Answer(ITEMS)
+    by = {"by": "page", "parameter": "pgae"}
+    assert "page 2 begins like the one before" in fails(server, tmp_path, paginate=by)
 
 
 def test_fields_by_jmespath(server, tmp_path):
@@ -428,7 +452,7 @@ def test_nobody_there(tmp_path):
 
 
 def test_a_cursor_that_repeats(server, tmp_path):
-    server.answer = lambda asked: web.Answer({"items": ITEMS, "next": "again"})
+    server.answer = lambda asked: web.Answer({"items": ITEMS[len(server.asked) :], "next": "again"})
     by = {"by": "cursor", "parameter": "after", "next": "next"}
     assert "page 2 leads back to one that was read already" in fails(server, tmp_path, paginate=by, records="items")
 

@@ -332,7 +332,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_whatever_happens_to_an_order_its_events_add_up(steps):
     """What was placed is what was ordered; what was sent, cancelled and put back is what the steps say."""
