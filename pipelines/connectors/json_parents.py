@@ -52,6 +52,7 @@ def opened(directory: Path) -> Iterator[duckdb.DuckDBPyConnection]:
         spilled = str(directory / "spilled").replace("'", "''")
         connection.execute(f"set temp_directory = '{spilled}'")
         connection.execute("set autoinstall_known_extensions = false")
+        connection.execute("set enable_progress_bar = false")
         connection.execute(f"set memory_limit = '{_MEMORY}'")
         connection.execute("set threads = 2")
         yield connection
