@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.connectors import Batch, Context, Plan, json_lines, json_parents
 from pipelines.connectors.csv_text import with_origin
-from pipelines.connectors.http_auth import Auth, Duration, Strict
+from pipelines.connectors.http_auth import Auth, Duration, Strict, Url
 from pipelines.connectors.http_download import download
 from pipelines.connectors.http_pages import Page, Pages, Paginate
 from pipelines.connectors.http_records import Columns, finder
@@ -79,7 +78,7 @@ class Watermark(Strict):
 class Options(Strict):
     """What a dataset behind a URL says."""
 
-    url: str = Field(description="where it is, without credentials: https://…")
+    url: Url = Field(description="where it is, without credentials: https://…")
     params: dict[str, str] = Field({}, description="parameters of every request")
     headers: dict[str, str] = Field({}, description="headers of every request")
     auth: Auth | None = Field(
@@ -114,16 +113,6 @@ class Options(Strict):
     attempts: int = Field(6, ge=1, le=20, description="tries of a request that fails for a moment")
     patience: Duration = Field(timedelta(minutes=2), description="how long a server may ask to wait (Retry-After)")
     rate: float | None = Field(None, gt=0, description="requests a second, at most")
-
-    @field_validator("url")
-    @classmethod
-    def _plain(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("url begins with https:// and a host")
-        if parts.username or parts.password:
-            raise ValueError("url has credentials in it; put them into auth")
-        return url
 
     @field_validator("records")
     @classmethod

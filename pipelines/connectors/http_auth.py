@@ -7,10 +7,11 @@ import time
 from collections.abc import Generator, Iterator
 from datetime import timedelta
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 import jwt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, field_validator, model_validator
 
 from reconcilers.durations import parse_duration
 
@@ -25,6 +26,19 @@ def _duration(value: Any) -> timedelta:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+def _url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("url begins with https:// and a host")
+    if parts.username or parts.password:
+        raise ValueError("url has credentials in it; put them into auth")
+    return url
+
+
+#: An address that may be shown.
+Url = Annotated[str, AfterValidator(_url)]
 
 #: A token is signed anew when less than this share of its life is left.
 _RENEW = 0.2

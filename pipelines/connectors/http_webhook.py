@@ -21,12 +21,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 
 from pipelines.connectors import Context, http_signature
-from pipelines.connectors.http_auth import Auth, Duration, Strict
+from pipelines.connectors.http_auth import Auth, Duration, Strict, Url
 from pipelines.connectors.http_session import Again, Limits, Reply, Request, Session, as_json
 from reconcilers.corrections import Correction, Mode, Receipt, Status
 from reconcilers.errors import Unreachable
@@ -40,7 +39,7 @@ _ANSWERS = frozenset({Status.APPLIED, Status.SENT, Status.STALE, Status.REJECTED
 class SinkOptions(Strict):
     """Who is told of corrections."""
 
-    url: str = Field(description="where to post them: https://…")
+    url: Url = Field(description="where to post them: https://…")
     secret: SecretStr = Field(description="what the body is signed with (HMAC-SHA256), 16 characters or more")
     auth: Auth | None = Field(None, description="credentials besides the signature, as of a source")
     headers: dict[str, str] = Field({}, description="other headers of every request")
@@ -50,14 +49,6 @@ class SinkOptions(Strict):
     batch_size: int = Field(250, ge=1, le=10_000, description="corrections a request, at most")
     timeout: Duration = Field(timedelta(seconds=30), description="how long one request may take")
     rate: float | None = Field(None, gt=0, description="requests a second, at most")
-
-    @field_validator("url")
-    @classmethod
-    def _plain(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-            raise ValueError("url begins with https:// and a host, and has no credentials in it")
-        return url
 
     @field_validator("secret")
     @classmethod

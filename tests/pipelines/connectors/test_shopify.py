@@ -41,7 +41,7 @@ def shop():
 
 
 def request(shop, tmp_path, dataset="stock", basis="available", **options):
-    given = {"shop": shop.server.url, "token": SECRET, "timeout": "PT2S", **options}
+    given = {"shop": shop.server.url, "token": SECRET, **options}
     return CaptureRequest(
         system="storefront",
         dataset=dataset,
@@ -191,12 +191,10 @@ def test_it_waits_for_its_turn(shop, tmp_path):
     ],
     ids=["scope", "401", "502", "slow"],
 )  # fmt: skip
-def test_what_keeps_an_export_from_being_had(shop, tmp_path, change, message, monkeypatch):
-    monkeypatch.setattr("pipelines.connectors.http_session.time.sleep", lambda _: None)
-    monkeypatch.setattr("tenacity.nap.time.sleep", lambda _: None)
+def test_what_keeps_an_export_from_being_had(shop, tmp_path, change, message):
     stocked(shop)
     change(shop)
-    assert message in fails(shop, tmp_path, patience="PT2S")
+    assert message in fails(shop, tmp_path, patience="PT1S")
 
 
 def test_faults_of_a_moment_are_got_over(shop, tmp_path):
@@ -388,7 +386,7 @@ def correction(sku, value, change_from, key=None, **changes):
 
 @pytest.fixture
 def sink(shop):
-    opened = open_sink("shopify", {"shop": shop.server.url, "token": SECRET, "timeout": "PT1S"},
+    opened = open_sink("shopify", {"shop": shop.server.url, "token": SECRET},
                        Context(".", "UTC", "stock"))  # fmt: skip
     yield opened
     opened.close()
