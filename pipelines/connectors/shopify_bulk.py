@@ -87,7 +87,8 @@ def run(api: Api, query: Callable[[int | None], str], directory: Path, patience:
 def _started(api: Api, query: str, deadline: float) -> str:
     """The id of an operation that runs; waits while Shopify runs as many as it will."""
     while True:
-        told = api.mutate(_RUN, query=query)["bulkOperationRunQuery"]
+        # Begun twice, it reads twice: no harm.
+        told = api.query(_RUN, query=query)["bulkOperationRunQuery"]
         errors = told["userErrors"]
         if not errors:
             found: str = told["bulkOperation"]["id"]

@@ -203,6 +203,13 @@ def test_faults_of_a_moment_are_got_over(shop, tmp_path):
     assert levels(take(shop, tmp_path)) == expected
 
 
+def test_an_export_whose_start_is_not_heard_of_is_started_again(shop, tmp_path):
+    expected = stocked(shop)
+    shop.lost = [web.Answer(b"{", cut=0)]
+    assert levels(take(shop, tmp_path)) == expected
+    assert len(shop.operations) == 2
+
+
 def test_a_token_that_is_wrong(shop, tmp_path):
     assert "the credentials are refused, or have expired" in fails(shop, tmp_path, token="shpat_other")
 
