@@ -46,8 +46,8 @@ query { locations(first: 250, includeInactive: true) { nodes { id name } } }
 """
 
 _ITEMS = """
-query ($query: String!) {
-  inventoryItems(first: 250, query: $query) { nodes { id sku } pageInfo { hasNextPage } }
+query ($query: String!, $after: String) {
+  inventoryItems(first: 250, query: $query, after: $after) { nodes { id sku } pageInfo { hasNextPage endCursor } }
 }
 """
 
@@ -269,13 +269,20 @@ class Sink:
             own = {ours: known[theirs] for ours, theirs in self.options.locations.items() if theirs in known}
             self._locations = {**known, **own}
         for chunk in _chunks(sorted(skus - self._items.keys())):
-            query = " OR ".join(f"sku:'{_quoted(sku)}'" for sku in chunk)
-            told = self._api.query(_ITEMS, query=query)["inventoryItems"]
-            if told["pageInfo"]["hasNextPage"]:
-                raise Unreachable(f"{self._api.where}: more than 250 inventory items for {len(chunk)} SKUs")
+            nodes = self._search(" OR ".join(f"sku:'{_quoted(sku)}'" for sku in chunk))
             for sku in chunk:
                 # The search also finds what only begins like it.
-                self._items[sku] = [each["id"] for each in told["nodes"] if (each["sku"] or "").strip() == sku]
+                self._items[sku] = [each["id"] for each in nodes if (each["sku"] or "").strip() == sku]
+
+    def _search(self, query: str) -> list[dict[str, Any]]:
+        nodes: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            told = self._api.query(_ITEMS, query=query, after=after)["inventoryItems"]
+            nodes += told["nodes"]
+            if not told["pageInfo"]["hasNextPage"]:
+                return nodes
+            after = told["pageInfo"]["endCursor"]
 
 
 def _key(line: _Line) -> str:

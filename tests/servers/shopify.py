@@ -413,9 +413,9 @@ class Shop:
                 extensions={"code": "ACCESS_DENIED", "requiredAccess": f"`{scope}` access scope."},
             )
 
-    def _inventory_items(self, info, first=None, query=None, **_):
+    def _inventory_items(self, info, first=None, after=None, query=None):
         self._scoped("read_inventory", "inventoryItems")
-        return _page(_matching(self.items, query), first)
+        return _page(_matching(self.items, query), first, after)
 
     def _orders(self, info, first=None, query=None, sortKey="PROCESSED_AT", **_):  # noqa: N803
         self._scoped("read_orders", "orders")
@@ -597,8 +597,12 @@ def _refused(code, path, message):
     return {"inventoryAdjustmentGroup": None, "userErrors": [{"code": code, "field": path, "message": message}]}
 
 
-def _page(found, first):
-    return {"all": found, "shown": found if first is None else found[:first]}
+def _page(found, first, after=None):
+    if first is not None and first > 250:
+        raise GraphQLError("The `first` argument may be at most 250.")
+    begin = int(after or 0)
+    end = len(found) if first is None else begin + first
+    return {"shown": found[begin:end], "more": end < len(found), "end": str(end)}
 
 
 def _resolve(source, info, **arguments):
@@ -623,7 +627,7 @@ def _resolve(source, info, **arguments):
 
 def _connection(source, name):
     if name == "pageInfo":
-        return {"hasNextPage": len(source["shown"]) < len(source["all"]), "endCursor": None}
+        return {"hasNextPage": source["more"], "endCursor": source["end"]}
     return source["shown"]
 
 

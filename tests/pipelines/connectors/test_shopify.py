@@ -514,6 +514,17 @@ def test_a_batch_of_250(shop, sink):
     assert shop.number("S249", "Berlin") == 250
 
 
+def test_a_sku_that_many_others_begin_with(shop, sink):
+    """The search finds all of them, page after page; only the one is meant."""
+    shop.item("S", Berlin=1)
+    for n in range(300):
+        shop.item(f"S-{n}", Berlin=1)
+    shop.item("S'9", Berlin=4)
+    receipts = sink.send([correction("S", 2, 1), correction("S-299", 3, 1), correction("S'9", 5, 4)])
+    assert statuses(receipts) == [(Status.APPLIED, None)] * 3
+    assert [shop.number(sku, "Berlin") for sku in ("S", "S-0", "S-299", "S'9")] == [2, 1, 3, 5]
+
+
 def test_the_cost_is_respected(shop, sink):
     """A small bucket: having learned what a mutation costs, it waits rather than being turned away."""
     stocked(shop, 5)
