@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import filesystem, snapshots
-from pipelines.connectors import Context, Held, Plan, Source, Tap, open_source
+from pipelines.connectors import Context, Held, Plan, Settling, Source, Tap, open_source
 from pipelines.execution import Engine, call_each
 from pipelines.snapshots import Manifest, Snapshot, SplitResult
 from reconcilers.buckets import buckets_for
@@ -201,9 +201,9 @@ class _Counts:
         if len(canonical.rejects):
             self.rejects.append(canonical.rejects)
         if "as_of" in canonical.rows.column_names:
-            found = pc.min_max(canonical.rows["as_of"]).as_py()
-            self.lowest = min(filter(None, (self.lowest, found["min"])), default=None)
-            self.highest = max(filter(None, (self.highest, found["max"])), default=None)
+            found = [pc.min_max(canonical.rows[name]).as_py() for name in ("as_of", "as_of_hi")]
+            self.lowest = min(filter(None, (self.lowest, *(each["min"] for each in found))), default=None)
+            self.highest = max(filter(None, (self.highest, *(each["max"] for each in found))), default=None)
 
 
 class _named:  # noqa: N801
@@ -235,6 +235,8 @@ def _planned(request: CaptureRequest, now: datetime, held: Held) -> tuple[Captur
         raise type(error)(f"{request.name}: {error}") from error
     if plan.as_of_column is not None:
         columns = {**request.mapping.columns, "as_of": plan.as_of_column}
+        if plan.as_of_hi_column is not None:
+            columns["as_of_hi"] = plan.as_of_hi_column
         request = replace(request, mapping=replace(request.mapping, columns=columns))
     if plan.event_id is not None:
         request = replace(request, mapping=_known_again(request, plan.event_id))
@@ -263,7 +265,7 @@ def _begun(request: CaptureRequest, source: Source, plan: Plan, workspace: str, 
 def _finished(taken: _Taken, now: datetime) -> Snapshot:
     """Add up the splits, write the manifest, and only then let the source forget what it gave."""
     request, source = taken.request, taken.source
-    plan = source.drained(taken.plan) if isinstance(source, Tap) else taken.plan
+    plan = source.settled(taken.plan) if isinstance(source, Settling) else taken.plan
     results = [_result(taken.directory, number) for number in range(len(plan.splits))]
     reasons: dict[str, int] = {}
     for result in results:
@@ -318,7 +320,8 @@ def _as_of(
     if not lows:
         raise Unreachable(f"{request.name}: no row says as of when it is")
     low, high = min(lows), max(highs)
-    if high > now:
+    # What is read page by page is read after the run began; what a row itself says cannot be later.
+    if plan.as_of_kind == "event_time" and high > now:
         raise Unreachable(
             f"{request.name}: a row's as-of {high.isoformat()} is in the future (it is {now.isoformat()})"
         )

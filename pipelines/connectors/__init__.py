@@ -30,7 +30,9 @@ from reconcilers.errors import ConfigError
 REGISTRY: dict[str, str] = {
     "bigquery": "pipelines.connectors.bigquery",
     "files": "pipelines.connectors.files",
+    "http": "pipelines.connectors.http",
     "pubsub": "pipelines.connectors.pubsub",
+    "shopify": "pipelines.connectors.shopify",
     "sql": "pipelines.connectors.sql",
 }
 
@@ -84,6 +86,10 @@ class Plan:
     decides the number of buckets. Splits that are `local` can only be read by the source that planned
     them, such as those of a transaction that lives in its connection. `clock` is what the source's own
     clock said meanwhile, where it has one.
+    column `as_of_column`, and up to when they were read in `as_of_hi_column`. `watermark` says up to when
+    an event feed is complete. `estimated_rows` decides the number of buckets. Splits that are `local` can
+    only be read by the source that planned them, such as those of a transaction that lives in its
+    connection.
 
     An `incremental` feed gives only what is new since the snapshot before, so a run reads several of its
     snapshots (`jobs.plan.feed`); `event_id` is the raw column that knows an event again where the mapping
@@ -98,6 +104,7 @@ class Plan:
     as_of_hi: datetime | None = None
     watermark: datetime | None = None
     as_of_column: str | None = None
+    as_of_hi_column: str | None = None
     local: bool = False
     clock: datetime | None = None
     incremental: bool = False
@@ -128,15 +135,20 @@ class Source(Protocol):
 
 
 @runtime_checkable
-class Tap(Source, Protocol):
+class Settling(Source, Protocol):
+    """A source that is read where it was planned, and knows only afterwards as of when that was."""
+
+    def settled(self, plan: Plan) -> Plan:
+        """The plan once everything was read: its instants, and up to when a feed reaches, as they came out."""
+        ...
+
+
+@runtime_checkable
+class Tap(Settling, Protocol):
     """A source that gives everything only once; until `captured`, nothing of it is gone.
 
     It is read after all others, so that its feed reaches as far as their instants.
     """
-
-    def drained(self, plan: Plan) -> Plan:
-        """The plan once everything was read: what the feed turned out to be, up to when it reaches."""
-        ...
 
     def captured(self) -> None:
         """The manifest of the snapshot is durable. Raises `Unreachable`; then some of it comes again."""

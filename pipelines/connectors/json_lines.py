@@ -136,14 +136,14 @@ def _one_by_one(block: bytes, line: int, path: str) -> tuple[pa.Table, np.ndarra
     return table, np.array(numbers, np.int64), told
 
 
-def flat(value: dict[str, Any], prefix: str = "") -> dict[str, str | None]:
+def flat(value: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested objects as dotted columns; lists stay JSON text."""
-    columns: dict[str, str | None] = {}
+    columns: dict[str, Any] = {}
     for name, item in value.items():
         if isinstance(item, dict):
             columns |= flat(item, f"{prefix}{name}.")
         elif isinstance(item, list):
-            columns[prefix + name] = json.dumps(item)
+            columns[prefix + name] = json.dumps(item, default=str)
         elif isinstance(item, bool):
             columns[prefix + name] = "true" if item else "false"
         else:

@@ -136,7 +136,7 @@ class Source:
                 yield from pubsub_messages.avro_batches(messages, split.subscription, first, schema)
             first += len(messages)
 
-    def drained(self, plan: Plan) -> Plan:
+    def settled(self, plan: Plan) -> Plan:
         """The plan with what is known now: up to when it reaches, and how many messages there were.
 
         The watermark is the start of the drain, or, where an older message was left, its publish time.

@@ -111,7 +111,7 @@ def test_what_comes_after_the_start_stays_for_the_next_time(tmp_path, emulator):
     for batch in source.read(plan.splits[0]):
         seen += batch.rows["order"].to_pylist()
         emulator.publish(topic, body(2))
-    plan = source.drained(plan)
+    plan = source.settled(plan)
     source.captured()
     assert seen == ["1"]
     assert plan.watermark == plan.as_of
@@ -129,7 +129,7 @@ def test_a_drain_that_is_cut_short_says_how_far_it_came(tmp_path, emulator, monk
     for batch in source.read(plan.splits[0]):
         kept += len(batch.rows)
         threading.Event().wait(0.3)  # a slow workspace, so that time runs out
-    plan = source.drained(plan)
+    plan = source.settled(plan)
     source.captured()
     left = emulator.backlog(tap)
     assert 0 < kept < 500
