@@ -256,7 +256,11 @@ def in_flight_schema(scale: int = SCALE) -> pa.Schema:
 
 
 def corrections_schema(scale: int = SCALE) -> pa.Schema:
-    """What a target should be told: data first, messages later (DESIGN 9)."""
+    """What a target should be told: data first, messages later (DESIGN 9).
+
+    `class`, `severity`, `unexplained` (at the instant `as_of`) and `price` are the evidence, for gates,
+    approval and the next run.
+    """
     quantity = quantity_type(scale)
     return pa.schema(
         [
@@ -273,6 +277,11 @@ def corrections_schema(scale: int = SCALE) -> pa.Schema:
             ("reason", TEXT),
             ("idempotency_key", TEXT),
             ("status", TEXT),
+            ("class", TEXT),
+            ("severity", TEXT),
+            ("unexplained", quantity),
+            ("as_of", INSTANT),
+            ("price", quantity),
         ]
     )
 
