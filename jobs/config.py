@@ -29,6 +29,7 @@ from jobs.config_deploy import Deploy
 from jobs.config_notify import Notification
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
+from jobs.config_publish import Publish, SinkConfig
 from jobs.config_text import as_written, hint, read, variables
 from jobs.config_values import (
     Cron,
@@ -251,6 +252,7 @@ class System(Strict):
     aliases: File | None = None
     units: File | None = None
     kits: File | None = None
+    sink: SinkConfig | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -370,6 +372,7 @@ class Job(Strict):
     schedule: Schedule | None = None
     pause: Annotated[tuple[PauseHook, ...], BeforeValidator(listed)] = ()
     notify: Annotated[tuple[Notification, ...], BeforeValidator(listed)] = ()
+    publish: Publish | None = None
 
     @property
     def gates(self) -> dict[str, int | Decimal]:

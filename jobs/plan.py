@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from jobs.config import Config, Dataset, PairConfig, Spelling, System
+from jobs.published import events_snapshot
 from jobs.workspace import Workspace
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest
@@ -138,11 +139,18 @@ def _task(
 ) -> PairTask:
     a, b = name.split("~")
     rules = config.pair(name)
+    sides = {system: _side(config, system, sources[system]) for system in (a, b)}
+    published = {
+        system: events_snapshot(
+            workspace, system, side.profile, config.decimals, sources[system]["stock"].manifest.buckets
+        )
+        for system, side in sides.items()
+    }
     return PairTask(
         pair=Pair(
             name=name,
-            a=_side(config, a, sources[a]),
-            b=_side(config, b, sources[b]),
+            a=sides[a],
+            b=sides[b],
             now=now,
             sla=rules.sla,
             locations=rules.locations,
@@ -162,8 +170,8 @@ def _task(
         ),
         stock_a=sources[a]["stock"],
         stock_b=sources[b]["stock"],
-        events_a=_feeds(config, a, sources[a]),
-        events_b=_feeds(config, b, sources[b]),
+        events_a=(*_feeds(config, a, sources[a]), *published[a]),
+        events_b=(*_feeds(config, b, sources[b]), *published[b]),
         previous=workspace.previous(name),
         kits=_kits(config.system(a)),
     )

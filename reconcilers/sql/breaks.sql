@@ -172,7 +172,8 @@ select
     reason,
     sha256(concat_ws(chr(31), correction_id, getvariable('target'), '1')) as idempotency_key,
     'PROPOSED' as status,
-    class, severity, unexplained, as_of_a as as_of, price
+    class, severity, unexplained, quantity_a as seen, as_of_a as as_of, price,
+    null::varchar as undoes
 from told
 where told <> shown_now
     and (runs_seen >= getvariable('debounce') or (oversells and unexplained > 0));
