@@ -82,6 +82,15 @@ def tasks(
     return [_task(config, workspace, name, sources, now) for name in pairs]
 
 
+def own_names(system: System) -> dict[str, list[str]]:
+    """What a system calls those SKUs that its aliases name."""
+    names: dict[str, list[str]] = {}
+    aliases = _table(system.aliases, ("raw", "sku"))
+    for row in [] if aliases is None else aliases.to_pylist():
+        names.setdefault(row["sku"], []).append(row["raw"])
+    return names
+
+
 def _capture(config: Config, system: str, dataset: str, definition: Dataset) -> CaptureRequest:
     owner = config.system(system)
     timezone = definition.timezone or owner.timezone

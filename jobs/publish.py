@@ -16,9 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs import publish_plan
-from jobs.approve import Decided, decided
+from jobs.approve import decided
 from jobs.audit import AuditLog
 from jobs.publication import Publication, State
+from jobs.publish_plan import Planned
 from jobs.published import remember
 from jobs.refresh import recomputed
 from jobs.rollback import mark_undone
@@ -39,8 +40,8 @@ class Outcome:
 
     `corrections` are those that would be sent next (`outgoing_schema`), `verdicts` what every gate says,
     `held` the pairs that a gate holds, `waiting` corrections that somebody has to approve, `rejected`
-    those that somebody rejected, `pending` those left out because one is still on its way, `counts` what
-    has become of the corrections that were sent, `trouble` targets that do not answer.
+    those that somebody rejected, `left_out` why others cannot be sent and how many, `counts` what has
+    become of the corrections that were sent, `trouble` targets that do not answer.
     """
 
     run_id: str
@@ -51,7 +52,7 @@ class Outcome:
     held: tuple[str, ...]
     waiting: pa.Table
     rejected: int
-    pending: int
+    left_out: Mapping[str, int]
     counts: Mapping[str, int] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
 
@@ -80,11 +81,8 @@ def preview(publication: Publication) -> Outcome:
     """What `apply` would send now, and what it would hold; writes nothing and sends nothing."""
     now = publication.now
     planned = publication.planned()
-    pending = 0
-    if planned is None:
-        made = publish_plan.plan(publication, now)
-        planned, pending = made.corrections, made.pending
-    return _judged(publication, planned, pending, now, None)
+    made = publish_plan.plan(publication, now) if planned is None else Planned(planned)
+    return _judged(publication, made, now)
 
 
 def apply(publication: Publication, by: str, progress: Progress, beam_args: tuple[str, ...] = ()) -> Outcome:
@@ -96,8 +94,7 @@ def apply(publication: Publication, by: str, progress: Progress, beam_args: tupl
     """
     with lock.locked(publication.lock, by, f"publishing {publication.run_id}") as token:
         now = publication.now
-        planned, pending = _proposed(publication, by, now)
-        outcome = _judged(publication, planned, pending, now, publication.proposal())
+        outcome = _judged(publication, _proposed(publication, by, now), now)
         audit = AuditLog(publication.workspace.root)
         audit.append("publish", by, publication.run_id, _evidence(publication, outcome))
         open_pairs = [name for name in _pairs(publication) if name not in outcome.held]
@@ -128,25 +125,24 @@ def verify(publication: Publication) -> Mapping[str, int]:
     return _counts(publication)
 
 
-def _proposed(publication: Publication, by: str, now: datetime) -> tuple[pa.Table, int]:
+def _proposed(publication: Publication, by: str, now: datetime) -> Planned:
     """The plan, made and kept the first time: keys, instants and proposer never change afterwards."""
     planned = publication.planned()
     if planned is not None and publication.proposal() is not None:
-        return planned, 0
+        return Planned(planned)
     made = publish_plan.plan(publication, now)
     path = filesystem.join(publication.place, "plan.parquet")
     write_receipts(path, made.corrections)
     policy = publication.rules.approval.rules().version
     document = {"proposed_by": by, "at": now, "policy": policy, "corrections": len(made.corrections)}
     publication.write("plan.json", document)
-    return made.corrections, made.pending
+    return made
 
 
-def _judged(
-    publication: Publication, planned: pa.Table, pending: int, now: datetime, proposal: Mapping[str, Any] | None
-) -> Outcome:
+def _judged(publication: Publication, plan: Planned, now: datetime) -> Outcome:
     """What of the plan may go out now, and why the rest may not."""
-    made: Decided = decided(publication, proposal)
+    planned = plan.corrections
+    made = decided(publication, publication.proposal())
     verdicts = publish_plan.judge(publication, planned, now)
     tripped = [v for v in verdicts if not v.passed and (v.pair, v.gate) not in made.released]
     held = tuple(dict.fromkeys(v.pair for v in tripped))
@@ -165,7 +161,7 @@ def _judged(
         held=held,
         waiting=planned.filter(pc.and_(left, pc.invert(free))),
         rejected=len(made.rejected),
-        pending=pending,
+        left_out=plan.left_out,
         counts=_counts(publication),
     )
 
@@ -243,7 +239,7 @@ def _read_back(target: Target, fate: pa.Table) -> pa.Table:
     sink = target.open()
     try:
         for rows in fate.to_batches(max_chunksize=sink.batch_size):
-            keys = list(zip(rows["sku"].to_pylist(), rows["location"].to_pylist(), strict=True))
+            keys = list(zip(rows["target_sku"].to_pylist(), rows["location"].to_pylist(), strict=True))
             shown = sink.observe(keys)
             if shown is None:
                 return fate.slice(0, 0)

@@ -59,7 +59,7 @@ class Published:
                 )
             ],
             "rejected": outcome.rejected,
-            "pending": outcome.pending,
+            "left_out": dict(outcome.left_out),
             "counts": dict(outcome.counts),
             "trouble": list(outcome.trouble),
         }
@@ -96,8 +96,8 @@ class Published:
             yield text.table(_rows(outcome.waiting.slice(0, _SHOWN)), [*_COLUMNS, "approval"])
         if outcome.rejected:
             yield f"{_count(outcome.rejected, 'correction')} rejected"
-        if outcome.pending:
-            yield f"{_count(outcome.pending, 'correction')} left out: an earlier one for the same number is on its way"
+        for why, number_of in outcome.left_out.items():
+            yield f"{_count(number_of, 'correction')} left out: {why}"
         if outcome.counts:
             yield counts_text(outcome.counts)
         for line in outcome.trouble:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from jobs.plan import own_names
 from jobs.publication import Publication
 from jobs.published import unsettled
 from pipelines.connectors import Context
@@ -22,16 +24,19 @@ from reconcilers.errors import ConfigError
 from reconcilers.gates import Facts, SnapshotFacts, Verdict
 from reconcilers.schemas import outgoing_schema
 
+_PENDING = "an earlier one for the same number is on its way"
+_NAMELESS = "the target has several names for the SKU"
+
 #: Earlier runs that the usual number of rows is taken from.
 _TRAILING = 7
 
 
 @dataclass(frozen=True)
 class Planned:
-    """What would be sent (`outgoing_schema`), and how many were left out because one is still on its way."""
+    """What would be sent (`outgoing_schema`), and why others cannot be, with their number."""
 
     corrections: pa.Table
-    pending: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 def targets(publication: Publication) -> dict[str, Target]:
@@ -67,20 +72,23 @@ def plan(publication: Publication, now: datetime) -> Planned:
     """Every correction of the run as it would be sent now.
 
     A key whose last correction is neither seen nor expired is left out: two of them could both be
-    applied.
+    applied. So is a SKU that the target knows under several names.
 
     Raises:
         ConfigError: a target takes no corrections.
         Unreachable: a target's sink cannot be opened.
     """
-    tables, pending = [], 0
+    tables: list[pa.Table] = []
+    left_out: Counter[str] = Counter()
     for name, target in targets(publication).items():
         corrections = read_output(publication.directory, "corrections", name)
         free = _without(corrections, unsettled(publication, target.name, now))
-        pending += len(corrections) - len(free)
-        tables.append(_planned(publication, free, target, now))
+        named = _named(publication, free, target.name)
+        left_out[_PENDING] += len(corrections) - len(free)
+        left_out[_NAMELESS] += len(free) - len(named)
+        tables.append(_planned(publication, named, target, now))
     empty = outgoing_schema(publication.config.decimals).empty_table()
-    return Planned(pa.concat_tables([empty, *tables]).combine_chunks(), pending)
+    return Planned(pa.concat_tables([empty, *tables]).combine_chunks(), dict(+left_out))
 
 
 def judge(publication: Publication, corrections: pa.Table, now: datetime) -> list[Verdict]:
@@ -128,6 +136,15 @@ def _column(decided: Mapping[str, Any], corrections: pa.Table, field: pa.Field) 
     if made is None:
         return corrections[field.name].cast(field.type)
     return pa.array(made, field.type) if isinstance(made, list) else made
+
+
+def _named(publication: Publication, corrections: pa.Table, system: str) -> pa.Table:
+    """The corrections with `target_sku`, the name that the target's own aliases have for the SKU."""
+    own = own_names(publication.config.system(system))
+    names = [own.get(sku, [sku]) for sku in corrections["sku"].to_pylist()]
+    told = pa.array([each[0] if len(each) == 1 else None for each in names], pa.string())
+    found = corrections.append_column("target_sku", told)
+    return found.filter(pc.is_valid(found["target_sku"]))
 
 
 def _without(corrections: pa.Table, keys: pa.Table) -> pa.Table:

@@ -49,7 +49,7 @@ def recomputed(
         sink.close()
     again, settled = [], []
     for row in rows:
-        observed = shown.get((row["sku"], row["location"]))
+        observed = shown.get((row["target_sku"], row["location"]))
         if observed is None:
             continue
         fresh = Fresh(observed, row["seen"], moved.get((row["sku"], row["location"])) if moved is not None else None)
@@ -102,11 +102,11 @@ def _moved(
 def _observed(sink: Sink, rows: list[dict[str, Any]]) -> dict[Key, Decimal]:
     """What the target shows now; where it cannot be asked, what it answered."""
     found: dict[Key, Decimal] = {}
-    keys = [(row["sku"], row["location"]) for row in rows]
+    keys = [(row["target_sku"], row["location"]) for row in rows]
     for start in range(0, len(keys), sink.batch_size):
         shown = sink.observe(keys[start : start + sink.batch_size])
         if shown is None:
-            return {(r["sku"], r["location"]): r["observed"] for r in rows if r["observed"] is not None}
+            return {(r["target_sku"], r["location"]): r["observed"] for r in rows if r["observed"] is not None}
         found |= shown
     return found
 

@@ -214,7 +214,8 @@ def last_wave(directory: str, pair: str) -> int:
 def corrections_of(rows: pa.Table) -> list[Correction]:
     """The corrections that rows of `outgoing_schema` stand for."""
     names = list(Correction.__dataclass_fields__)
-    return [Correction(**{**row, "mode": Mode(row["mode"])}) for row in rows.select(names).to_pylist()]
+    told = rows.select(names).set_column(names.index("sku"), "sku", rows["target_sku"])
+    return [Correction(**{**row, "mode": Mode(row["mode"])}) for row in told.to_pylist()]
 
 
 def _lanes(wave: Wave, lock_path: str, token: str, clock: datetime | None) -> list[Lane]:

@@ -43,8 +43,8 @@ class Status(StrEnum):
 class Correction:
     """One number that a target should show.
 
-    `sku` and `location` are canonical. `value` is what it should show, `change_from` what it showed when
-    that was computed, `delta` their difference, in base units. A resend of the same intent has the same
+    `sku` is what the target calls it, `location` the target's own. `value` is what it should show,
+    `change_from` what it showed when that was computed, `delta` their difference, in base units. A resend of the same intent has the same
     `idempotency_key`; a recomputed one has another. `reference` points back to run and correction.
     """
 

@@ -291,14 +291,16 @@ def corrections_schema(scale: int = SCALE) -> pa.Schema:
 def outgoing_schema(scale: int = SCALE) -> pa.Schema:
     """A correction as it is sent: `corrections_schema`, planned.
 
-    `why` is what the run found, `reason` the target's word for it; `approval` says why somebody has to
-    approve it ("" for nobody). `attempt` counts the numbers computed for it, from 1.
+    `why` is what the run found, `reason` the target's word for it, `target_sku` what the target calls the
+    SKU; `approval` says why somebody has to approve it ("" for nobody). `attempt` counts the numbers
+    computed for it, from 1.
     """
     return pa.schema(
         [
             *corrections_schema(scale),
             pa.field("run_id", TEXT),
             pa.field("reference", TEXT),
+            pa.field("target_sku", TEXT),
             pa.field("why", TEXT),
             pa.field("approval", TEXT),
             pa.field("attempt", pa.int32()),
