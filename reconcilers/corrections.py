@@ -44,8 +44,9 @@ class Correction:
     """One number that a target should show.
 
     `sku` is what the target calls it, `location` the target's own. `value` is what it should show,
-    `change_from` what it showed when that was computed, `delta` their difference, in base units. A resend of the same intent has the same
-    `idempotency_key`; a recomputed one has another. `reference` points back to run and correction.
+    `change_from` what it showed when that was computed, `delta` their difference, in base units. A
+    resend of the same intent has the same `idempotency_key`; a recomputed one has another. `reference`
+    points back to run and correction.
     """
 
     correction_id: str
@@ -126,13 +127,17 @@ def recompute(value: Decimal, change_from: Decimal, fresh: Fresh, *, never_below
     if orders explain what the target shows now, the new value is as far from it as the old one was from
     `change_from`. What orders do not explain was changed by somebody else, and is nobody's to guess.
     """
+    shows = f"shows {_plain(fresh.observed)}"
     if fresh.observed == value:
-        return Recomputed(None, f"shows {value} already")
+        return Recomputed(None, f"{shows} already")
     if fresh.moved is None:
-        return Recomputed(None, f"shows {fresh.observed}, not {change_from}, and no feed of orders says why")
+        return Recomputed(None, f"{shows}, not {_plain(change_from)}, and no feed of orders says why")
     if fresh.seen + fresh.moved != fresh.observed:
-        return Recomputed(
-            None, f"shows {fresh.observed}, but {fresh.seen} and the orders since make {fresh.seen + fresh.moved}"
-        )
+        explained = _plain(fresh.seen + fresh.moved)
+        return Recomputed(None, f"{shows}, but {_plain(fresh.seen)} and the orders since make {explained}")
     moved = value + fresh.observed - change_from
-    return Recomputed(max(Decimal(0), moved) if never_below_zero else moved, f"recomputed from {fresh.observed}")
+    return Recomputed(max(Decimal(0), moved) if never_below_zero else moved, f"recomputed: {shows}")
+
+
+def _plain(value: Decimal) -> str:
+    return f"{value.normalize():f}"

@@ -32,7 +32,7 @@ def configuration(root: Path, sink: dict, publish: dict | None = None, **more) -
         name: {"connector": "files", "path": f"{name}.csv", "as_of": {"from": "mtime"}, "profile": profile}
         for name, profile in (("shop", "storefront.available"), ("erp", "erp.on_hand"))
     }
-    shop = {"stock": datasets["shop"], "sink": sink, **more.pop("shop", {})}
+    shop = {"stock": datasets["shop"], "sink": sink, **more.pop("owner", {})}
     text = {
         "systems": {"shop": shop, "erp": {"stock": datasets["erp"]}},
         "pairs": {PAIR: {}},

@@ -39,6 +39,16 @@ class Consumer:
             rows = [(sku, place, str(quantity)) for (sku, place), quantity in numbers.items()]
             connection.executemany("insert or replace into stock values (?, ?, ?)", rows)
 
+    def clear(self) -> None:
+        """Forget everything."""
+        with sqlite3.connect(self.database, timeout=30) as connection:
+            connection.executescript("delete from stock; delete from applied")
+
+    def forget(self) -> None:
+        """Forget which keys were applied, which a consumer must not."""
+        with sqlite3.connect(self.database, timeout=30) as connection:
+            connection.executescript("delete from applied")
+
     def shown(self) -> dict[tuple[str, str], Decimal]:
         with sqlite3.connect(self.database, timeout=30) as connection:
             rows = connection.execute("select sku, location, quantity from stock").fetchall()
