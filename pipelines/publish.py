@@ -127,6 +127,10 @@ def send(
         return []
     receipts = filesystem.join(lanes[0].wave.directory, "receipts")
     total = sum(len(lane.batches) for lane in lanes)
+    if len(lanes) == 1 and not beam_args:
+        # a pipeline would only add its own start to a single worker
+        send_lane(lanes[0], lambda done: progress(done, total))
+        return [told for told in (_trouble(lanes[0]),) if told is not None]
     before = len(filesystem.list_files(receipts))
     arguments = beam_args or (*LOCAL, f"--direct_num_workers={len(lanes)}")
     with pipeline(arguments, lambda: progress(len(filesystem.list_files(receipts)) - before, total)) as built:
@@ -134,7 +138,7 @@ def send(
     return sorted({told for lane in lanes if (told := _trouble(lane)) is not None})
 
 
-def send_lane(lane: Lane) -> None:
+def send_lane(lane: Lane, progress: Callable[[int], None] = lambda done: None) -> None:
     """Send the batches of a lane; where the target cannot be reached, say so in a file and stop."""
     trouble = _trouble_path(lane)
     if filesystem.exists(trouble):
@@ -142,12 +146,13 @@ def send_lane(lane: Lane) -> None:
     try:
         sink = lane.wave.target.open()
         try:
-            for batch in lane.batches:
+            for done, batch in enumerate(lane.batches, 1):
                 began = time.monotonic()
                 lock.check(lane.lock, lane.token)
                 corrections = lane.wave.read(batch)
                 receipts = send_batch(sink, corrections, lambda: lane.clock or datetime.now(UTC))
                 write_receipts(lane.wave.receipts_of(batch), receipts)
+                progress(done)
                 time.sleep(max(0.0, len(corrections) * lane.pace - (time.monotonic() - began)))
         finally:
             sink.close()

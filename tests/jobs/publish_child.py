@@ -1,8 +1,9 @@
 """Publishes in forked processes that die where they are told to: the inside of the fault harness.
 
 Started once, so that everything is imported once. Each line on stdin is a task `{"config", "run", "at",
-"after"}`: a child publishes the run, and is killed (SIGKILL) at its step number `at`, or `after` so many
-seconds, or not at all. The answer is a line `{"code", "steps", "error"}`; code -9 is killed.
+"after"}`: a child publishes the run, and is killed (SIGKILL) at its step number `at` (`answered`: when the
+target has answered for the first time), or `after` so many seconds, or not at all. The answer is a line
+`{"code", "steps", "error"}`; code -9 is killed.
 """
 
 from __future__ import annotations
@@ -31,23 +32,25 @@ connectors.REGISTRY["webhook"] = "webhook_sink"
 class Steps:
     """Counts the steps of a publish, and ends the process at one of them."""
 
-    def __init__(self, at: int | None) -> None:
+    def __init__(self, at: int | str | None) -> None:
         self.at = at
         self.count = 0
         self.lock = threading.Lock()
 
     def __call__(self) -> None:
         with self.lock:
-            if self.at is not None and self.count == self.at:
+            if self.count == self.at:
                 os.kill(os.getpid(), signal.SIGKILL)
             self.count += 1
 
-    def around(self, function):
+    def around(self, function, name=""):
         """The function, with a step before and one after."""
 
         def stepped(*arguments, **named):
             self()
             result = function(*arguments, **named)
+            if name and name == self.at:
+                os.kill(os.getpid(), signal.SIGKILL)
             self()
             return result
 
@@ -63,7 +66,7 @@ def watch(steps: Steps) -> None:
 
     def open_sink(*arguments):
         sink = opened(*arguments)
-        sink.send = steps.around(sink.send)
+        sink.send = steps.around(sink.send, "answered")
         return sink
 
     pipeline.open_sink = open_sink

@@ -77,6 +77,15 @@ def test_every_correction_is_applied_and_has_a_receipt(tmp_path, shop):
     assert publish.verify(run) == {"APPLIED": 9}
 
 
+def test_several_lanes_send_everything_once(tmp_path, shop):
+    rules = {"gates": OPEN, "concurrency": 3}
+    run = a_run(
+        tmp_path, shop, [correction("run-1", n, 10, 7) for n in range(22)], webhook_of(shop, modes=["delta"]), rules
+    )
+    assert publish.apply(run, "ann", silent).counts == {"APPLIED": 22}
+    assert numbers(shop) == [7] * 22
+
+
 def test_a_run_published_twice_is_sent_once(tmp_path, shop):
     run = a_run(tmp_path, shop, [correction("run-1", 1, 10, 7)], webhook_of(shop, modes=["delta"]))
     for _ in range(2):
