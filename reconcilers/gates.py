@@ -151,7 +151,7 @@ def age(facts: Facts, bounds: Bounds) -> Iterator[Verdict]:
     """Numbers that are old say little about now; numbers of the future say that a clock is wrong."""
     for each in facts.snapshots:
         if bounds.age is not None and each.age is not None:
-            told = f"{each.name} is {_spoken(each.age)} old"
+            told = f"{each.name} is {_hours(each.age)} old"
             passed = timedelta(0) <= each.age <= bounds.age
             yield Verdict(facts.pair, "age", each.age, bounds.age, passed, told)
 
@@ -160,7 +160,7 @@ def feed_age(facts: Facts, bounds: Bounds) -> Iterator[Verdict]:
     """Orders that are not known yet are not subtracted."""
     for each in facts.snapshots:
         if bounds.feed_age is not None and each.feed_age is not None:
-            told = f"{each.name} ends {_spoken(each.feed_age)} ago"
+            told = f"{each.name} ends {_hours(each.feed_age)} ago"
             yield _verdict(facts, "feed_age", each.feed_age, bounds.feed_age, told)
 
 
@@ -199,6 +199,12 @@ def _plain(amount: Amount) -> str | int:
     if isinstance(amount, timedelta):
         return _spoken(amount)
     return amount if isinstance(amount, int) else f"{amount.normalize():f}"
+
+
+def _hours(span: timedelta) -> str:
+    """`5 h 12 min`; a sign where it is of the future."""
+    minutes = round(abs(span).total_seconds() / 60)
+    return f"{'-' if span < timedelta(0) else ''}{minutes // 60} h {minutes % 60} min"
 
 
 def _spoken(span: timedelta) -> str:
