@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 import yaml
@@ -69,7 +70,7 @@ def test_from_a_dry_run_to_a_rollback(shop):
     ("arguments", "code", "told"),
     [
         (["publish", "no-such-run"], 2, "no finished run 'no-such-run'"),
-        (["approve", "latest", "--by", "bob", "--only", "NOTHING"], 2, "'NOTHING' is no correction"),
+        (["approve", "latest", "--by", "bob", "--gate", "large"], 2, "no gate 'large'; there are: "),
         (["audit", "check"], 2, "usage: recon audit"),
     ],
 )
@@ -94,7 +95,7 @@ def test_a_secret_of_a_sink_is_in_no_output(tmp_path):
     assert recon("init", at=tmp_path).code == 0
     path = tmp_path / "recon.yaml"
     path.write_text(path.read_text().replace("path: outbox", "path: ${SECRET_PLACE}"))
-    secret = {"env": {**__import__("os").environ, "SECRET_PLACE": "s3cr3t-outbox"}}
+    secret = {"env": {**os.environ, "SECRET_PLACE": "s3cr3t-outbox"}}
     outputs = [recon(*words, at=tmp_path, **secret) for words in (("run", "nightly"), ("publish", "latest", "--apply"))]
     assert [done.code for done in outputs] == [0, 0]
     kept = [p for p in (tmp_path / ".recon").rglob("*") if p.is_file()]
