@@ -57,8 +57,11 @@ def recomputed(
         if result.value is not None:
             again.append(_next(row, observed, result.value))
         else:
-            status = Status.VERIFIED if observed == row["value"] else Status.STALE
-            settled.append({**row, "status": status, "message": result.message, "observed": observed})
+            told = {"message": result.message, "observed": observed}
+            if observed == row["value"]:
+                settled.append({**row, **told, "status": Status.VERIFIED})
+            else:
+                settled.append({**row, **told, "answered_at": publication.now})
     scale = publication.config.decimals
     return (
         pa.Table.from_pylist(again, schema=outgoing_schema(scale)),
@@ -91,7 +94,8 @@ def _moved(
     taken = capture(feeds, publication.workspace.root, publication.now, beam_args)
     schema = events_schema(config.decimals)
     names = [name for name in schema.names if not name.startswith("source_")]
-    tables = [table for snapshot in taken for table in snapshot.read(names)]
+    feed = pa.schema([schema.field(name) for name in names])
+    tables = [table.cast(feed) for snapshot in taken for table in snapshot.read(names)]
     own = events_of(publication.workspace, system, profile, config.decimals)
     events = pa.concat_tables([*tables, own.select(names)])
     keys = stale.select(["sku", "location", "as_of"])
