@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, ValidationInfo, field_validator
 
 from jobs.config_text import hint
-from jobs.config_values import Duration, Name, Quantity, Share, Strict, Whole, listed, wrong
+from jobs.config_values import Duration, Name, Quantity, Share, Strict, Whole, listed, own_options, wrong
 from pipelines import connectors
 from reconcilers import approvals, gates
 from reconcilers.schemas import Class, Reason
@@ -55,12 +55,7 @@ class SinkConfig(Strict):
     @classmethod
     def _checked(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         """What the sink itself thinks of its keys."""
-        if "connector" not in info.data:
-            return {}
-        model = connectors.module(info.data["connector"]).SinkOptions
-        given = {key: value for key, value in options.items() if value is not None or key not in model.model_fields}
-        model(**given)
-        return given
+        return own_options(options, info, "connector", lambda name: connectors.module(name).SinkOptions)
 
     @classmethod
     def rest_model(cls, data: Any) -> type[BaseModel] | None:
