@@ -15,12 +15,15 @@ import sys
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from consumers import SECRET, consumer
 from published_runs import OPEN, configuration, correction, finished, publication
+from pubsub import PROJECT, pubsub
 
+from examples.consumer import apply, connect
 from jobs.audit import AuditLog
 from jobs.publication import State
 
@@ -131,6 +134,30 @@ def test_a_target_that_forgets_its_keys_would_show(tmp_path, monkeypatch):
         assert child.publish(config, "whole")["code"] == 0
         doubled = [key for key, (was, value) in wanted.items() if shop.shown()[key] == 2 * value - was]
         assert len(doubled) == len(wanted)
+
+
+def test_what_a_killed_publish_left_in_a_queue_is_applied_once(tmp_path):
+    """Pub/Sub keeps what was sent twice; the consumer knows its keys again."""
+    run = "queued"
+    rows = [{**correction(run, n, 10, 8), "sku": f"{run}-{n}"} for n in range(2200)]
+    with pubsub() as emulator, publisher() as child:
+        topic = emulator.topic()
+        subscription = emulator.subscription(topic)
+        sink = {"connector": "pubsub", "project": PROJECT, "topic": topic, "endpoint": emulator.endpoint}
+        config = configuration(tmp_path, sink)
+        finished(config, rows, run)
+        for at in ("answered", "answered", 30):
+            child.publish(config, run, at=at)
+        assert child.publish(config, run)["code"] == 0
+        assert child.killed == 3
+        sent = [json.loads(message.data) for message in emulator.backlog(subscription)]
+    assert publication(config, run).fates()["status"].to_pylist() == ["SENT"] * len(rows)
+    assert len(sent) > len(rows)
+    shop = connect(str(tmp_path / "shop.db"))
+    shop.executemany("insert into stock values (?, 'web', '10')", [(row["sku"],) for row in rows])
+    assert {result["status"] for result in apply(shop, sent, datetime.now(UTC))} == {"APPLIED"}
+    assert shop.execute("select quantity, count(*) from stock group by 1").fetchall() == [("8", len(rows))]
+    shop.close()
 
 
 def test_of_two_publishers_one_wins_and_the_other_says_so(tmp_path):
