@@ -218,9 +218,9 @@ def last_wave(directory: str, pair: str) -> int:
 
 def corrections_of(rows: pa.Table) -> list[Correction]:
     """The corrections that rows of `outgoing_schema` stand for."""
-    names = list(Correction.__dataclass_fields__)
-    told = rows.select(names).set_column(names.index("sku"), "sku", rows["target_sku"])
-    return [Correction(**{**row, "mode": Mode(row["mode"])}) for row in told.to_pylist()]
+    told = {name: rows[name].to_pylist() for name in Correction.__dataclass_fields__}
+    told |= {"sku": rows["target_sku"].to_pylist(), "mode": [Mode(mode) for mode in told["mode"]]}
+    return [Correction(*values) for values in zip(*told.values(), strict=True)]
 
 
 def _lanes(wave: Wave, lock_path: str, token: str, clock: datetime | None) -> list[Lane]:
