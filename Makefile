@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines test-deploy check format bench clean
+.PHONY: help demo test test-engines test-deploy test-faults check format bench clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -33,6 +33,9 @@ AIRFLOW := $(VENV)/airflow
 
 test-deploy: $(VENV)/installed-dev $(AIRFLOW)/installed ## Check what recon deploy writes with terraform, gcloud, hadolint and Airflow.
 	RECON_AIRFLOW=$(AIRFLOW)/bin/python $(BIN)/python -m pytest -q -m deploy tests/jobs/test_deploy.py
+
+test-faults: $(VENV)/installed-dev ## Kill a publish hundreds of times and count what is lost or doubled; takes half an hour.
+	RECON_FAULT_RUNS=100 $(BIN)/python -m pytest -n 0 -q -s -o timeout=3600 tests/jobs/test_publish_faults.py
 
 check: $(VENV)/installed-dev ## Format, lint, types, import directions, tests, README examples.
 	$(BIN)/ruff format --check .

@@ -31,6 +31,7 @@ from jobs.config_notify import Notification
 from jobs.config_outputs import Outputs
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
+from jobs.config_publish import Publish, SinkConfig
 from jobs.config_text import as_written, hint, read, variables
 from jobs.config_values import (
     Cron,
@@ -254,6 +255,7 @@ class System(Strict):
     aliases: File | None = None
     units: File | None = None
     kits: File | None = None
+    sink: SinkConfig | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
@@ -374,6 +376,7 @@ class Job(Strict):
     schedule: Schedule | None = None
     pause: Annotated[tuple[PauseHook, ...], BeforeValidator(listed)] = ()
     notify: Annotated[tuple[Notification, ...], BeforeValidator(listed)] = ()
+    publish: Publish | None = None
 
     @property
     def gates(self) -> dict[str, int | Decimal]:

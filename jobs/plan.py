@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from jobs.config import Config, Dataset, PairConfig, Spelling, System
+from jobs.published import events_snapshot
 from jobs.workspace import Workspace
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest
@@ -81,6 +82,15 @@ def tasks(
     return [_task(config, workspace, name, sources, now) for name in pairs]
 
 
+def own_names(system: System) -> dict[str, list[str]]:
+    """What a system calls those SKUs that its aliases name."""
+    names: dict[str, list[str]] = {}
+    aliases = _table(system.aliases, ("raw", "sku"))
+    for row in [] if aliases is None else aliases.to_pylist():
+        names.setdefault(row["sku"], []).append(row["raw"])
+    return names
+
+
 def _capture(config: Config, system: str, dataset: str, definition: Dataset) -> CaptureRequest:
     owner = config.system(system)
     timezone = definition.timezone or owner.timezone
@@ -138,11 +148,18 @@ def _task(
 ) -> PairTask:
     a, b = name.split("~")
     rules = config.pair(name)
+    sides = {system: _side(config, system, sources[system]) for system in (a, b)}
+    published = {
+        system: events_snapshot(
+            workspace, system, side.profile, config.decimals, sources[system]["stock"].manifest.buckets
+        )
+        for system, side in sides.items()
+    }
     return PairTask(
         pair=Pair(
             name=name,
-            a=_side(config, a, sources[a]),
-            b=_side(config, b, sources[b]),
+            a=sides[a],
+            b=sides[b],
             now=now,
             sla=rules.sla,
             locations=rules.locations,
@@ -162,8 +179,8 @@ def _task(
         ),
         stock_a=sources[a]["stock"],
         stock_b=sources[b]["stock"],
-        events_a=_feeds(config, a, sources[a]),
-        events_b=_feeds(config, b, sources[b]),
+        events_a=(*_feeds(config, a, sources[a]), *published[a]),
+        events_b=(*_feeds(config, b, sources[b]), *published[b]),
         previous=workspace.previous(name),
         kits=_kits(config.system(a)),
     )

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from jobs import plan
 from jobs.config import Config
 from jobs.outputs import deliver
+from jobs.published import settle
 from jobs.summary import pair_summary, snapshot_summary
 from jobs.validate import validate_outputs, validate_snapshots
 from jobs.workspace import Workspace
@@ -119,6 +120,8 @@ def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = Tru
             lambda done, of: run.progress(f"reconcile: {done} of {of} buckets", done / of),
         )
     summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}
+    for name in summaries:
+        settle(run.workspace, run.run_id, name, run.config.decimals)
     if check:
         with run.step("validate results"):
             validation += validate_outputs(run, pairs)

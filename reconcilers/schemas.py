@@ -256,7 +256,11 @@ def in_flight_schema(scale: int = SCALE) -> pa.Schema:
 
 
 def corrections_schema(scale: int = SCALE) -> pa.Schema:
-    """What a target should be told: data first, messages later (DESIGN 9)."""
+    """What a target should be told: data first, messages later (DESIGN 9).
+
+    `class`, `severity`, `price`, and `unexplained` of what was `seen` at the instant `as_of` are the
+    evidence, for gates, approval and the next run. `undoes` is the correction that a rollback takes back.
+    """
     quantity = quantity_type(scale)
     return pa.schema(
         [
@@ -273,6 +277,47 @@ def corrections_schema(scale: int = SCALE) -> pa.Schema:
             ("reason", TEXT),
             ("idempotency_key", TEXT),
             ("status", TEXT),
+            ("class", TEXT),
+            ("severity", TEXT),
+            ("unexplained", quantity),
+            ("seen", quantity),
+            ("as_of", INSTANT),
+            ("price", quantity),
+            ("undoes", TEXT),
+        ]
+    )
+
+
+def outgoing_schema(scale: int = SCALE) -> pa.Schema:
+    """A correction as it is sent: `corrections_schema`, planned.
+
+    `why` is what the run found, `reason` the target's word for it, `target_sku` what the target calls the
+    SKU; `approval` says why somebody has to approve it ("" for nobody). `attempt` counts the numbers
+    computed for it, from 1.
+    """
+    return pa.schema(
+        [
+            *corrections_schema(scale),
+            pa.field("run_id", TEXT),
+            pa.field("reference", TEXT),
+            pa.field("target_sku", TEXT),
+            pa.field("why", TEXT),
+            pa.field("approval", TEXT),
+            pa.field("attempt", pa.int32()),
+            pa.field("created_at", INSTANT),
+            pa.field("expires_at", INSTANT),
+        ]
+    )
+
+
+def receipts_schema(scale: int = SCALE) -> pa.Schema:
+    """What became of a sent correction: as it was sent, what the target answered, and when."""
+    return pa.schema(
+        [
+            *outgoing_schema(scale),
+            pa.field("message", TEXT),
+            pa.field("observed", quantity_type(scale)),
+            pa.field("answered_at", INSTANT),
         ]
     )
 

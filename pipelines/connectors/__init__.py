@@ -82,14 +82,10 @@ class Plan:
     """How a source will be read.
 
     `splits` are picklable and independent. `as_of` is None where only the rows know it, in their raw
-    column `as_of_column`. `watermark` says up to when an event feed is complete. `estimated_rows`
-    decides the number of buckets. Splits that are `local` can only be read by the source that planned
-    them, such as those of a transaction that lives in its connection. `clock` is what the source's own
-    clock said meanwhile, where it has one.
     column `as_of_column`, and up to when they were read in `as_of_hi_column`. `watermark` says up to when
     an event feed is complete. `estimated_rows` decides the number of buckets. Splits that are `local` can
     only be read by the source that planned them, such as those of a transaction that lives in its
-    connection.
+    connection. `clock` is what the source's own clock said meanwhile, where it has one.
 
     An `incremental` feed gives only what is new since the snapshot before, so a run reads several of its
     snapshots (`jobs.plan.feed`); `event_id` is the raw column that knows an event again where the mapping

@@ -156,7 +156,9 @@ where p.status <> 'TRANSIENT' and (b.break_id is null or b.status = 'TRANSIENT')
 
 -- What the target should be told: only faults, only after the debounce, and at once where the
 -- target sells what is not there (DOMAIN 2.3). Never more than what its own number should be by now:
--- a receipt that it will still post itself would count twice.
+-- a receipt that it will still post itself would count twice. The number replaced is the one that the
+-- target shows by now: a sale since it was read must not be taken back by a delta, nor refuse a
+-- compare-and-set.
 create or replace temp table correction as
 with told as (
     select *, if(getvariable('a_sellable'), least(publish, greatest(0, floor(predicted_now))), publish)::quantity as told
@@ -166,12 +168,14 @@ with told as (
 select
     md5(concat_ws(chr(31), break_id, getvariable('run'))) as correction_id,
     pair, getvariable('target') as target, sku, location, getvariable('basis') as basis,
-    'set' as mode, told as value, quantity_a as change_from, (told - quantity_a)::quantity as delta,
+    'set' as mode, told as value, shown_now as change_from, (told - shown_now)::quantity as delta,
     reason,
     sha256(concat_ws(chr(31), correction_id, getvariable('target'), '1')) as idempotency_key,
-    'PROPOSED' as status
+    'PROPOSED' as status,
+    class, severity, unexplained, quantity_a as seen, as_of_a as as_of, price,
+    null::varchar as undoes
 from told
-where told <> quantity_a
+where told <> shown_now
     and (runs_seen >= getvariable('debounce') or (oversells and unexplained > 0));
 
 -- Counts that close: keys = Σ over classes and reasons.

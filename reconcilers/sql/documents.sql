@@ -59,6 +59,7 @@ dated as (
         abs(counted_a) > abs(counted_b) as a_is_ahead,
         case when by_cancel then 'CANCEL' when a_is_ahead then kind_a else kind_b end as kind,
         case
+            when family = 'PUBLISH' then published_at
             when by_cancel and cancelled_a > cancelled_b then cancelled_at_a
             when by_cancel then coalesce(cancelled_at_b, cancelled_at_a)
             when a_is_ahead then first_a
@@ -71,8 +72,9 @@ select
     getvariable('pair') as pair,
     d.sku, d.location, d.ref, d.kind, d.quantity, d.posted_at,
     -- a cancel that its own side never counts clears nothing: then the order itself is what is due
+    -- what is left of a correction that arrived is what the target was told on purpose (safety stock)
     case
-        when d.terminal then null
+        when d.terminal or d.arrived then null
         when d.by_cancel and f.sla is null and if(cancelled_a > cancelled_b, f.a, f.b) = 0 then d.counted_at + p.sla
         else d.posted_at + f.sla
     end as clears_by,

@@ -25,6 +25,7 @@ select
     sum(overposted)::quantity as overposted,
     count(*) filter (cut_off) as cut_off,
     sum(since_b)::quantity as since_b,
+    sum(since_a)::quantity as since_a,
     any_value(d.has_conflict) as has_conflict,
     any_value(d.has_late) as has_late,
     any_value(d.reason) as document_reason,
@@ -84,6 +85,10 @@ select
     (quantity_b + coalesce(l.since_b, 0))::quantity as authority_now,
     (authority_now - coalesce(l.withheld, 0))::quantity as promisable,
     (authority_now + coalesce(l.expected_now, 0))::quantity as predicted_now,
+    -- what the target shows by now: what it showed, and what it has posted itself since then
+    case when getvariable('a_clamps') then greatest(0, quantity_a + coalesce(l.since_a, 0))
+        else quantity_a + coalesce(l.since_a, 0)
+    end::quantity as shown_now,
     coalesce(g.safety_stock, getvariable('safety_stock')) as safety_stock,
     l.duplicated,
     l.misposted,
@@ -155,7 +160,7 @@ select
         when class in ('EVENTS_INCOMPLETE', 'AMBIGUOUS', 'UNKNOWN', 'MISSING_IN_B') then null
         else published(atp, predicted_now)
     end::quantity as publish,
-    predicted_now, price, cut_off
+    predicted_now, shown_now, price, cut_off
 from judged;
 
 create or replace temp view settled as

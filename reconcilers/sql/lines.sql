@@ -63,6 +63,8 @@ folded as (
         sum(change) filter (side = 'a' and known and not is_duplicate) as now_a,
         sum(change) filter (side = 'b' and known and not is_duplicate) as now_b,
         sum(change) filter (side = 'b' and known and not inside and not is_duplicate) as since_b,
+        -- how far the target's own number has moved since it was read, whatever anybody expects
+        sum(change) filter (side = 'a' and known and not inside) as since_a,
         -- postings that may or may not be inside: each is one alternative
         sum(least(0, case side when 'a' then -change else change end)) filter (in_doubt) as doubt_lo,
         sum(greatest(0, case side when 'a' then -change else change end)) filter (in_doubt) as doubt_hi,
@@ -94,6 +96,9 @@ folded as (
         min(posted_at) filter (kind = 'CANCEL' and side = 'a') as cancelled_at_a,
         min(posted_at) filter (kind = 'CANCEL' and side = 'b') as cancelled_at_b,
         min(posted_at) filter (kind = 'SHIP') as shipped_at,
+        -- a correction of ours is two postings: the fault as it was found, and the write that ends it
+        max(posted_at) filter (kind = 'PUBLISH') as published_at,
+        coalesce(bool_and(inside) filter (kind = 'PUBLISH'), false) as arrived,
         arg_min(kind, posted_at) filter (side = 'a' and inside and coefficient <> 0) as kind_a,
         arg_min(kind, posted_at) filter (side = 'b' and inside and coefficient <> 0) as kind_b
     from judged
@@ -118,6 +123,7 @@ select
     coalesce(now_a, 0) as now_a,
     coalesce(now_b, 0) as now_b,
     coalesce(since_b, 0) as since_b,
+    coalesce(since_a, 0) as since_a,
     coalesce(doubt_lo, 0) as doubt_lo,
     coalesce(doubt_hi, 0) as doubt_hi,
     coalesce(placed_a, 0) as placed_a,
@@ -131,7 +137,7 @@ select
     coalesce(scrapped, 0) as scrapped,
     coalesce(max(greatest(folded.placed_a, folded.placed_b)) over whole_line, 0) > 0 as is_ordered,
     coalesce(max(greatest(folded.shipped_a, folded.shipped_b)) over whole_line, 0) as shipped_in_all,
-    first_a, first_b, cancelled_at, cancelled_at_a, cancelled_at_b, shipped_at, kind_a, kind_b,
+    first_a, first_b, cancelled_at, cancelled_at_a, cancelled_at_b, shipped_at, published_at, arrived, kind_a, kind_b,
     -- The chain of a line is complete or it does not count (DOMAIN 2.2): where one side counts the
     -- line at an earlier step than the other, that step must be in its feed; else the look-back
     -- window cut it off, and nobody can say what the numbers contain.

@@ -363,12 +363,12 @@ class TestProblems:
         assert problems(GOOD.replace("storefront~erp", name)) == [f"recon.yaml:22: pairs.{name}: {told}"]
 
     def test_sections_that_jobs_do_not_have(self, problems):
-        text = added("nightly:", "gates: {brakes: 3}", "schedule: {cron: daily, window: 1-5}", "publish: {}")
+        text = added("nightly:", "gates: {brakes: 3}", "schedule: {cron: daily, window: 1-5}", "publishing: {}")
         assert problems(text) == [
             "recon.yaml:27: jobs.nightly.gates.brakes: unknown key; did you mean 'breaks'?",
             "recon.yaml:28: jobs.nightly.schedule.cron: 'daily' is not five cron fields such as '15 2 * * *'",
             "recon.yaml:28: jobs.nightly.schedule.window: '1-5' is not a window such as '01:00-05:00'",
-            "recon.yaml:29: jobs.nightly.publish: unknown key; there are: pairs, gates, schedule, pause, notify",
+            "recon.yaml:29: jobs.nightly.publishing: unknown key; did you mean 'publish'?",
         ]
 
     def test_a_system_without_stock_cannot_be_compared(self, problems):

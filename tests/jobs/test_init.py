@@ -37,7 +37,7 @@ def test_the_commented_out_settings_are_right_too(tmp_path):
     """Whoever takes the # away gets a configuration that is read."""
     path = init(tmp_path)[0]
     text = path.read_text(encoding="utf-8")
-    enabled = re.sub(r"^( *)# (aliases|units|schedule):", r"\1\2:", text, flags=re.MULTILINE)
+    enabled = re.sub(r"^( *)# (aliases|units|schedule|reasons):", r"\1\2:", text, flags=re.MULTILINE)
     assert enabled.count("\n") == text.count("\n")
     assert enabled != text
     path.write_text(enabled, encoding="utf-8")

@@ -29,7 +29,7 @@ class Mail:
     letters: list = field(default_factory=list)
     logins: list = field(default_factory=list)
 
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802
+    async def handle_DATA(self, server, session, envelope):
         """Keep one."""
         self.letters.append(email.message_from_bytes(envelope.content, policy=default))
         return "250 kept"

@@ -1,0 +1,225 @@
+"""From the corrections of a run to what would be sent, and whether it may be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from jobs.plan import own_names
+from jobs.publication import Publication
+from jobs.published import unsettled
+from pipelines.connectors import Context
+from pipelines.publish import Target
+from pipelines.reconcile import read_output
+from reconcilers import approvals, gates
+from reconcilers.corrections import safest
+from reconcilers.errors import ConfigError
+from reconcilers.gates import Facts, SnapshotFacts, Verdict
+from reconcilers.schemas import outgoing_schema
+
+_PENDING = "an earlier one for the same number is on its way"
+_NAMELESS = "the target has several names for the SKU"
+
+#: Earlier runs that the usual number of rows is taken from.
+_TRAILING = 7
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What would be sent (`outgoing_schema`), and why others cannot be, with their number."""
+
+    corrections: pa.Table
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+def targets(publication: Publication) -> dict[str, Target]:
+    """The target of every pair that has corrections.
+
+    Raises:
+        ConfigError: a target's configuration does not say where it takes corrections.
+    """
+    return {
+        name: target_of(publication, pair["target"])
+        for name, pair in publication.origin["pairs"].items()
+        if pair["corrections"]
+    }
+
+
+def target_of(publication: Publication, system: str) -> Target:
+    """A system as something that takes corrections. Raises `ConfigError` where it is not."""
+    config, rules = publication.config, publication.rules
+    owner = config.system(system)
+    if owner.sink is None:
+        raise ConfigError(f"systems.{system} has no sink, so nothing can be sent to it")
+    return Target(
+        name=system,
+        connector=owner.sink.connector,
+        options=owner.sink.options,
+        context=Context(base=str(config.base), timezone=owner.timezone, dataset="corrections"),
+        rate=rules.rate,
+        concurrency=rules.concurrency,
+    )
+
+
+def plan(publication: Publication, now: datetime) -> Planned:
+    """Every correction of the run as it would be sent now.
+
+    A key whose last correction is neither seen nor expired is left out: two of them could both be
+    applied. So is a SKU that the target knows under several names.
+
+    Raises:
+        ConfigError: a target takes no corrections.
+        Unreachable: a target's sink cannot be opened.
+    """
+    tables: list[pa.Table] = []
+    left_out: Counter[str] = Counter()
+    for name, target in targets(publication).items():
+        corrections = read_output(publication.directory, "corrections", name)
+        free = _without(corrections, unsettled(publication, target.name, now))
+        named = _named(publication, free, target.name)
+        left_out[_PENDING] += len(corrections) - len(free)
+        left_out[_NAMELESS] += len(free) - len(named)
+        tables.append(_planned(publication, named, target, now))
+    empty = outgoing_schema(publication.config.decimals).empty_table()
+    return Planned(pa.concat_tables([empty, *tables]).combine_chunks(), dict(+left_out))
+
+
+def judge(publication: Publication, corrections: pa.Table, now: datetime) -> list[Verdict]:
+    """What every gate says, pair by pair."""
+    bounds = publication.rules.bounds.bounds()
+    earlier = [] if publication.is_rollback else _earlier(publication)
+    return [
+        verdict
+        for name, pair in publication.origin["pairs"].items()
+        if pair["corrections"]
+        for verdict in gates.judge(_facts(publication, name, pair, corrections, earlier, now), bounds)
+    ]
+
+
+def _planned(publication: Publication, corrections: pa.Table, target: Target, now: datetime) -> pa.Table:
+    """The columns that are decided here: mode, the target's words, approval, identity in time."""
+    sink = target.open()
+    try:
+        mode = safest(sink.modes)
+    finally:
+        sink.close()
+    rules = publication.rules
+    owner = publication.config.system(target.name)
+    words = owner.sink.reasons if owner.sink else {}
+    why = corrections["reason"].to_pylist()
+    decided: dict[str, Any] = {
+        "mode": [str(mode)] * len(why),
+        "reason": [words.get(reason, reason) for reason in why],
+        "status": ["PROPOSED"] * len(why),
+        "run_id": [publication.run_id] * len(why),
+        "reference": pc.binary_join_element_wise("gid://recon/Correction/", corrections["correction_id"], ""),
+        "why": corrections["reason"],
+        "approval": approvals.why(corrections, rules.approval.rules()),
+        "attempt": [1] * len(why),
+        "created_at": [now] * len(why),
+        "expires_at": [now + rules.expires] * len(why),
+    }
+    schema = outgoing_schema(publication.config.decimals)
+    columns = [_column(decided, corrections, field) for field in schema]
+    return pa.table(columns, schema=schema)
+
+
+def _column(decided: Mapping[str, Any], corrections: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
+    made = decided.get(field.name)
+    if made is None:
+        return corrections[field.name].cast(field.type)
+    return pa.array(made, field.type) if isinstance(made, list) else made
+
+
+def _named(publication: Publication, corrections: pa.Table, system: str) -> pa.Table:
+    """The corrections with `target_sku`, the name that the target's own aliases have for the SKU."""
+    own = own_names(publication.config.system(system))
+    names = [own.get(sku, [sku]) for sku in corrections["sku"].to_pylist()]
+    told = pa.array([each[0] if len(each) == 1 else None for each in names], pa.string())
+    found = corrections.append_column("target_sku", told)
+    return found.filter(pc.is_valid(found["target_sku"]))
+
+
+def _without(corrections: pa.Table, keys: pa.Table) -> pa.Table:
+    """The corrections whose (sku, location) is not among `keys`."""
+    if not len(keys) or not len(corrections):
+        return corrections
+    return corrections.join(keys.select(["sku", "location"]), ["sku", "location"], join_type="left anti")
+
+
+def _facts(
+    publication: Publication,
+    name: str,
+    pair: Mapping[str, Any],
+    corrections: pa.Table,
+    earlier: list[Mapping[str, Any]],
+    now: datetime,
+) -> Facts:
+    mine = corrections.filter(pc.equal(corrections["pair"], name))
+    size = pc.abs(mine["delta"])
+    worth = pc.multiply(size.cast(pa.decimal128(19, size.type.scale)), mine["price"])
+    ends = pc.and_(pc.greater(mine["change_from"], 0), pc.less_equal(mine["value"], 0))
+    classes = pair.get("classes", {})
+    return Facts(
+        pair=name,
+        keys=pair["keys"],
+        corrections=len(mine),
+        units=pc.sum(size).as_py() or Decimal(0),
+        value=pc.sum(worth).as_py() or Decimal(0),
+        largest=pc.max(size).as_py() or Decimal(0),
+        to_zero=pc.sum(ends).as_py() or 0,
+        unmapped=sum(classes.get(missing, {}).get("keys", 0) for missing in ("MISSING_IN_A", "MISSING_IN_B")),
+        failed=sum(len(each.get("critical", ())) for each in publication.origin.get("validation", ())),
+        snapshots=() if publication.is_rollback else tuple(_snapshots(publication.origin, name, earlier, now)),
+        superseded_by=None if publication.is_rollback else _superseded(publication, name),
+    )
+
+
+def _snapshots(
+    origin: Mapping[str, Any], pair: str, earlier: list[Mapping[str, Any]], now: datetime
+) -> Iterable[SnapshotFacts]:
+    for each in origin["snapshots"]:
+        if each["system"] in pair.split("~"):
+            is_feed = each["dataset"] != "stock"
+            yield SnapshotFacts(
+                name=f"{each['system']}/{each['dataset']}",
+                rows=each["rows"],
+                earlier=tuple(_rows(earlier, each)),
+                age=None if is_feed else _since(each["as_of"], now),
+                feed_age=_since(each["watermark"] or each["as_of"], now) if is_feed else None,
+            )
+
+
+def _rows(earlier: list[Mapping[str, Any]], snapshot: Mapping[str, Any]) -> Iterable[int]:
+    """The rows of the same dataset in the runs before, each snapshot once."""
+    seen = {snapshot["snapshot_id"]}
+    for run in earlier:
+        for each in run["snapshots"]:
+            same = (each["system"], each["dataset"]) == (snapshot["system"], snapshot["dataset"])
+            if same and each["snapshot_id"] not in seen:
+                seen.add(each["snapshot_id"])
+                yield each["rows"]
+
+
+def _earlier(publication: Publication) -> list[Mapping[str, Any]]:
+    """The finished runs before this one, as many as a median needs."""
+    began = publication.origin["started_at"]
+    runs = [run for run in publication.workspace.runs() if run["started_at"] < began and run["pairs"]]
+    return list(runs[-_TRAILING:])
+
+
+def _superseded(publication: Publication, pair: str) -> str | None:
+    began = publication.origin["started_at"]
+    later = [r["run_id"] for r in publication.workspace.runs() if r["started_at"] > began and pair in r["pairs"]]
+    return later[-1] if later else None
+
+
+def _since(instant: str, now: datetime) -> timedelta:
+    return now - datetime.fromisoformat(instant)

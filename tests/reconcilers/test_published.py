@@ -1,0 +1,204 @@
+"""A published correction is expected by the next run: the tool does not chase its own tail.
+
+A small world is played by hand: what each system shows follows from the profile's own table, restated in
+`merchants.py`, plus what was written to the target.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from merchants import Event, World, hours, stock
+
+from reconcilers import published
+from reconcilers.corrections import Status, key_of
+from reconcilers.pairs import Pair, Side
+from reconcilers.profiles import load
+from reconcilers.schemas import Kind, outgoing_schema, receipts_schema
+from reconcilers.stock import Inputs, reconcile_bucket
+
+KEY = ("S1", "L1")
+ROW = {"correction_id": "c", "sku": "S1", "location": "L1", "as_of": hours(1)}
+
+
+def pair_of(target: str, as_of: datetime, now: datetime, safety: int = 0) -> Pair:
+    return Pair(
+        "a~b",
+        Side("a", load(target), as_of),
+        Side("b", load("erp.on_hand"), as_of),
+        now=now,
+        safety_stock=Decimal(safety),
+        sla={Kind.PUBLISH: timedelta(hours=1), Kind.PLACE: timedelta(days=9)},
+    )
+
+
+def judged(world: World, target: str, as_of, now, writes=(), fate=None, safety=0):
+    """Reconcile the world at `as_of`, with `writes` (instant, delta) done to the target."""
+    numbers = world.shown("a", target, as_of)
+    numbers[KEY] += sum((delta for at, delta in writes if at <= as_of), Decimal(0))
+    feed = world.feed("a")
+    if fate is not None:
+        feed = pa.concat_tables([feed, published.events(fate, load(target), 4)])
+    inputs = Inputs(stock(numbers), stock(world.shown("b", "erp.on_hand", as_of)), feed, world.feed("b"))
+    return reconcile_bucket(inputs, pair_of(target, as_of, now, safety), "run", threads=1)
+
+
+def answered(correction: dict, at: datetime, status: str = "APPLIED") -> pa.Table:
+    """The fate of a correction that the target answered at an instant."""
+    row = {**correction, "attempt": 1, "status": status, "answered_at": at, "expires_at": at + timedelta(hours=5)}
+    return pa.Table.from_pylist([row], schema=receipts_schema())
+
+
+class Drifted(World):
+    """A world whose target is off by something that no feed tells."""
+
+    def feed(self, side):
+        return World(tuple(e for e in self.events if e.ref != "drift"), self.opening).feed(side)
+
+
+def drifted(drift: int, orders: list[tuple[int, float]]) -> Drifted:
+    """20 units, a number in the target that is off by `drift`, and orders (quantity, hour) not shipped yet."""
+    fault = Event("ADJUST", "drift", Decimal(drift), a=hours(0.5))
+    placed = [Event("PLACE", f"o{n}", Decimal(quantity), a=hours(hour)) for n, (quantity, hour) in enumerate(orders)]
+    return Drifted((fault, *placed), {KEY: Decimal(20)})
+
+
+@given(
+    drift=st.integers(-9, 9).filter(bool),
+    orders=st.lists(st.tuples(st.integers(1, 3), st.floats(0.6, 3.5)), max_size=3),
+    safety=st.integers(0, 3),
+    seen=st.sampled_from([1.0, 1.5, 2.5, 3.0, 4.0]),
+)
+@settings(max_examples=15, deadline=None)
+def test_after_a_correction_nothing_is_left_and_nothing_is_proposed(drift, orders, safety, seen):
+    """Whether the next snapshot is older or younger than the write, with any orders around it."""
+    world = drifted(drift, orders)
+    first = judged(world, "storefront.available", hours(1), hours(2), safety=safety)
+    proposed = first.corrections.to_pylist()
+    if not proposed:
+        return
+    written = (hours(2), proposed[0]["delta"])
+    fate = answered(proposed[0], hours(2))
+    following = judged(
+        world, "storefront.available", hours(seen), hours(max(seen, 2.5)), [written], fate, safety=safety
+    )
+    (level,) = following.levels.to_pylist()
+    assert level["unexplained"] == 0
+    assert following.corrections.num_rows == 0
+    if seen < 2 and drift:
+        assert level["class"] == "IN_FLIGHT"
+
+
+@given(
+    drift=st.integers(-5, 9).filter(bool), orders=st.lists(st.tuples(st.integers(1, 2), st.floats(0.6, 3)), max_size=3)
+)
+@settings(max_examples=10, deadline=None)
+def test_the_target_shows_what_can_be_promised_when_the_correction_is_in(drift, orders):
+    """By hand: 20 units less the orders; sales between the read and the write are not taken back."""
+    world = drifted(drift, orders)
+    result = judged(world, "storefront.available", hours(1), hours(2))
+    for row in result.corrections.to_pylist():
+        shown = world.shown("a", "storefront.available", hours(2))[KEY]
+        assert row["change_from"] == shown
+        promised = 20 - sum(quantity for quantity, hour in orders if hour <= 2)
+        assert shown + row["delta"] == promised == row["value"]
+
+
+def test_a_correction_that_never_arrived_is_a_break_again():
+    world = drifted(4, [])
+    (row,) = judged(world, "storefront.available", hours(1), hours(2)).corrections.to_pylist()
+    fate = answered(row, hours(2), "SENT")
+    again = judged(world, "storefront.available", hours(3), hours(3), [], fate)
+    assert again.levels["class"].to_pylist() == ["BREAK"]
+    assert again.corrections["delta"].to_pylist() == [-4]
+
+
+def test_a_correction_on_its_way_is_late_after_its_time_but_is_not_proposed_again():
+    world = drifted(4, [])
+    (row,) = judged(world, "storefront.available", hours(1), hours(2)).corrections.to_pylist()
+    fate = answered(row, hours(2), "SENT")
+    soon = judged(world, "storefront.available", hours(1.5), hours(2.9), [], fate)
+    late = judged(world, "storefront.available", hours(1.5), hours(3.1), [], fate)
+    assert [r.levels["class"].to_pylist() for r in (soon, late)] == [["IN_FLIGHT"], ["LATE"]]
+    assert [r.levels["reason"].to_pylist() for r in (soon, late)] == [["CORRECTION_IN_FLIGHT"]] * 2
+    assert [r.corrections.num_rows for r in (soon, late)] == [0, 0]
+
+
+def test_undoing_brings_the_fault_back_only_when_it_is_written():
+    world = drifted(4, [])
+    (row,) = judged(world, "storefront.available", hours(1), hours(2)).corrections.to_pylist()
+    undo = {**row, "correction_id": "undo", "delta": Decimal(4), "unexplained": Decimal(-4), "undoes": "x"}
+    fate = pa.concat_tables([answered(row, hours(2), "ROLLED_BACK"), answered({**undo, "as_of": hours(2)}, hours(4))])
+    writes = [(hours(2), Decimal(-4)), (hours(4), Decimal(4))]
+    found = [
+        judged(world, "storefront.available", hours(at), hours(5), writes, fate).levels["unexplained"].to_pylist()[0]
+        for at in (1.5, 3, 4.5)
+    ]
+    assert found == [0, 0, 4]
+
+
+def test_a_number_that_does_not_move_on_publish_has_no_events():
+    fate = answered({**ROW, "unexplained": Decimal(1), "delta": Decimal(-1)}, hours(2))
+    profile = load("storefront.available")
+    without = replace(profile, effects={k: c for k, c in profile.effects.items() if k != Kind.PUBLISH})
+    assert published.events(fate, profile, 4).num_rows == 2
+    assert published.events(fate, without, 4).num_rows == 0
+
+
+def test_the_last_thing_known_counts_and_what_has_no_answer_may_have_been_applied():
+    sent = {"created_at": hours(1), "target": "a"}
+    outgoing = pa.Table.from_pylist(
+        [
+            {**sent, "correction_id": "answered", "idempotency_key": "k1", "attempt": 1},
+            {**sent, "correction_id": "stale", "idempotency_key": "k2", "attempt": 1},
+            {**sent, "correction_id": "stale", "idempotency_key": "k3", "attempt": 2},
+            {**sent, "correction_id": "silent", "idempotency_key": "k4", "attempt": 1},
+        ],
+        schema=outgoing_schema(),
+    )
+    receipts = pa.Table.from_pylist(
+        [
+            {**outgoing.slice(0, 1).to_pylist()[0], "status": "APPLIED", "answered_at": hours(2)},
+            {**outgoing.slice(0, 1).to_pylist()[0], "status": "VERIFIED", "answered_at": hours(2)},
+            {**outgoing.slice(1, 1).to_pylist()[0], "status": "STALE", "answered_at": hours(2)},
+            {**outgoing.slice(2, 1).to_pylist()[0], "status": "APPLIED", "answered_at": hours(2)},
+        ],
+        schema=receipts_schema(),
+    )
+    fate = {row["correction_id"]: row["status"] for row in published.fates(outgoing, receipts).to_pylist()}
+    assert fate == {"answered": Status.VERIFIED, "stale": Status.APPLIED, "silent": Status.SENT}
+
+
+@pytest.mark.parametrize(
+    ("status", "observed", "expires", "outcome"),
+    [
+        ("SENT", 16, 9, "VERIFIED"),
+        ("APPLIED", 16, 9, "VERIFIED"),
+        ("APPLIED", 20, 9, "STALE"),
+        ("SENT", 20, 2.5, "EXPIRED"),
+        ("SENT", 20, 9, None),
+        ("APPLIED", 18, 9, None),
+    ],
+)
+def test_the_next_number_settles_what_became_of_a_correction(status, observed, expires, outcome):
+    """The target showed 20 where 16 was right; what it shows at three says whether it was told."""
+    world = Drifted((Event("ADJUST", "drift", Decimal(4), a=hours(0.5)),), {KEY: Decimal(16)})
+    (row,) = judged(world, "storefront.available", hours(1), hours(2)).corrections.to_pylist()
+    fate = answered(row, hours(2), status)
+    fate = fate.set_column(fate.column_names.index("expires_at"), "expires_at", [[hours(expires)]]).cast(fate.schema)
+    write = (hours(2), Decimal(observed - 20))
+    levels = judged(world, "storefront.available", hours(3), hours(3), [write], fate).levels
+    found = published.settled(fate, levels)
+    assert found["status"].to_pylist() == ([outcome] if outcome else [])
+    assert found["observed"].to_pylist() == ([observed] if outcome else [])
+
+
+def test_the_kernels_key_is_that_of_the_first_attempt():
+    (row,) = judged(drifted(4, []), "storefront.available", hours(1), hours(2)).corrections.to_pylist()
+    assert row["idempotency_key"] == key_of(row["correction_id"], "a", 1)
