@@ -217,10 +217,13 @@ def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
 
 def _side(found: Layout, comparison: Comparison, side: str, relation: str) -> str:
     """One side: its key as it is joined, its values as they are, and its last change."""
-    columns = []
-    for key in found.keys:
-        joined = key_sides(quoted(key.name), quoted(key.name_b), key.type_a, key.type_b)
-        columns.append(f"{getattr(joined, side)} as k{key.number}")
+    parts = [key_sides(quoted(k.name), quoted(k.name_b), k.type_a, k.type_b) for k in found.keys]
+    joined = [getattr(part, side) for part in parts]
+    if all("VARCHAR" in (key.type_a, key.type_b) for key in found.keys):
+        # empty text names nothing, though one part of several may be empty
+        named = " or ".join(f"{part} <> ''" for part in joined)
+        joined[0] = f"case when {named} then {joined[0]} end"
+    columns = [f"{part} as k{number}" for number, part in enumerate(joined)]
     columns += [f"{quoted(c.name if side == 'a' else c.name_b)} as v{c.number}" for c in found.columns]
     changed_at = "null"
     if comparison.changed_at is not None:
@@ -415,7 +418,7 @@ def _judged(found: Layout, comparison: Comparison) -> str:
             end as class,
             case
                 when class = 'IN_FLIGHT' then 'NOT_SETTLED'
-                when extra then 'DUPLICATE_ROW'
+                when extra then if(here_a, 'DUPLICATE_IN_A', 'DUPLICATE_IN_B')
                 when class = 'BREAK' then 'VALUE_DIFFERS'
             end as reason
         from changed"""
