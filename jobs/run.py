@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from jobs import plan
+from jobs import plan, records
 from jobs.config import Config
 from jobs.summary import pair_summary, snapshot_summary
 from jobs.validate import validate_snapshots
@@ -79,7 +80,7 @@ def start(config: Config, label: str, progress: Progress = silent, engine: Engin
 
 
 def snapshot(run: Run, systems: Iterable[str]) -> Sources:
-    """Capture every dataset of the systems and return the snapshots taken."""
+    """Capture the stock and the events of the systems, and return the snapshots taken."""
     with run.step("snapshot"):
         taken = capture(
             plan.captures(run.config, systems),
@@ -94,21 +95,34 @@ def snapshot(run: Run, systems: Iterable[str]) -> Sources:
     return sources
 
 
-def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = True) -> dict[str, Any]:
+def reconcile(
+    run: Run, pairs: list[str], sources: Sources, taken: Mapping[records.Side, Snapshot], *, check: bool = True
+) -> dict[str, Any]:
     """Validate the snapshots, reconcile the pairs, write every output; returns the summary.
+
+    `sources` are the snapshots of stock and events, `taken` those of records.
 
     Raises:
         ExpectationsFailed: a snapshot failed a critical expectation. The report says so, and
             nothing was concluded from it.
     """
     validation = []
-    if check:
+    if check and sources:
         with run.step("validate"):
             validation = validate_snapshots(run, sources)
     critical = [message for result in validation for message in result["critical"]]
     if critical:
         finish(run, {}, sources, validation, [])
         raise ExpectationsFailed(f"{critical[0]} ({len(critical)} critical; run {run.run_id})")
+    compared = records.compare(run, pairs, taken)
+    stock = [name for name in pairs if name not in compared]
+    summaries = _reconciled(run, stock, sources) if stock else {}
+    gates = [*_gates(run, summaries), *records.gates(run, compared)]
+    return finish(run, summaries, sources, validation, gates, compared, taken)
+
+
+def _reconciled(run: Run, pairs: list[str], sources: Sources) -> dict[str, dict[str, Any]]:
+    """Reconcile pairs of stock; returns the summary of each."""
     tasks = plan.tasks(run.config, run.workspace, pairs, sources, run.now)
     with run.step("reconcile"):
         tallies = reconcile_snapshots(
@@ -118,8 +132,7 @@ def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = Tru
             run.engine,
             lambda done, of: run.progress(f"reconcile: {done} of {of} buckets", done / of),
         )
-    summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}
-    return finish(run, summaries, sources, validation, _gates(run, summaries))
+    return {task.pair.name: _pair(run, task, tallies) for task in tasks}
 
 
 def finish(
@@ -128,6 +141,8 @@ def finish(
     sources: Sources,
     validation: list[dict[str, Any]],
     gates: list[dict[str, Any]],
+    compared: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    taken: Mapping[records.Side, Snapshot] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write the report, and last of all the summary, which says that the run is finished."""
     summary: dict[str, Any] = {
@@ -140,7 +155,10 @@ def finish(
         "tool_version": version("recon-toolkit"),
         "verdict": "",
         "pairs": pairs,
-        "snapshots": [snapshot_summary(s) for found in sources.values() for s in found.values()],
+        "records": compared,
+        "snapshots": [
+            snapshot_summary(s) for s in [*(s for found in sources.values() for s in found.values()), *taken.values()]
+        ],
         "validation": validation,
         "gates": gates,
         "timings": run.timings,

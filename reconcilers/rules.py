@@ -107,7 +107,7 @@ def key_sides(a: str, b: str, type_a: str, type_b: str) -> Sides:
         return _exact_numbers(a, b, type_a, type_b)
     if _temporal(type_a) and _temporal(type_b):
         return Sides(a, b)
-    return Sides(_key_text(a, type_a), _key_text(b, type_b))
+    return Sides(key_text(a, type_a), key_text(b, type_b))
 
 
 def sides(a: str, b: str, type_a: str, type_b: str, rule: Rule) -> Sides:
@@ -146,7 +146,9 @@ def difference(a: str, b: str, type_a: str, type_b: str, rule: Rule) -> str:
     if all(numeric) and type_a == type_b:
         wide = "hugeint" if type_a in _INTEGERS else _wide(type_a)
         return f"try({a}::{wide} - {b}::{wide})"
-    return f"try(try_cast({a}::varchar as decimal(38, 12)) - try_cast({b}::varchar as decimal(38, 12)))"
+    scale = max([_digits(kind)[1] for kind in (type_a, type_b) if _exact(kind)], default=0)
+    wide = f"decimal(38, {12 if any(text) else scale})"
+    return f"try(try_cast({a}::varchar as {wide}) - try_cast({b}::varchar as {wide}))"
 
 
 def within(a: str, b: str, gap: str, rule: Rule) -> str:
@@ -242,8 +244,21 @@ def _truncated(x: str, kind: str, unit: Unit) -> str:
     return f"date_trunc('{unit}', {x if _temporal(kind) else f'try_cast({x}::varchar as timestamptz)'}::timestamptz)"
 
 
-def _key_text(x: str, kind: str) -> str:
+def key_text(x: str, kind: str) -> str:
+    """A part of a key as text: one spelling for each value, whatever type it has."""
     return plain_number(f"{x}::varchar") if kind.startswith("DECIMAL") else f"{x}::varchar"
+
+
+def bucket_text(x: str, kind: str) -> str:
+    """A part of a key as the text that its bucket is found by: the same for all that are joined as equal."""
+    if _temporal(kind):
+        return f"{x}::timestamptz::varchar"
+    return f"({x} + 0)::double::varchar" if kind in _FLOATS else key_text(x, kind)
+
+
+def key_family(kind: str) -> str:
+    """Key columns of one family are joined, and bucketed, alike."""
+    return "instant" if _temporal(kind) else "float" if kind in _FLOATS else "text"
 
 
 def _text(kind: str) -> bool:

@@ -88,6 +88,45 @@ class ComparisonReport:
         return {**asdict(self), "total": self.total, "unlike": self.unlike}
 
 
+def summed_up(name: str, summary: Mapping[str, Any]) -> ComparisonReport:
+    """The report of a pair of records out of its part of `summary.json`."""
+    a, b = (
+        SideReport(summary[side], rows["read"], rows["rejected"], rows["without_key"], rows["folded"])
+        for side, rows in (("target", summary["a"]), ("authority", summary["b"]))
+    )
+    tally = [
+        {"class": each, "reason": reason, "records": count}
+        for each, reasons in summary["reasons"].items()
+        for reason, count in reasons.items()
+    ]
+    tally += [
+        {"class": each, "reason": "", "records": count}
+        for each, count in summary["classes"].items()
+        if each not in summary["reasons"]
+    ]
+    counts = records(tally)
+    missing = any(each["kind"].startswith("missing") for each in summary["schema"])
+    left_out = any(side.rejected or side.without_key for side in (a, b))
+    return ComparisonReport(
+        name=name,
+        a=a,
+        b=b,
+        key=tuple(summary["key"]),
+        records=counts,
+        columns=summary["columns"],
+        schema=summary["schema"],
+        frequent=summary["frequent"],
+        samples=summary["samples"],
+        same=counts["equal"] == sum(counts.values()) and not missing and not left_out,
+    )
+
+
+def status(of_stock: str, comparisons: Iterable[ComparisonReport]) -> str:
+    """The status of a run: somebody is needed where records differ that are not only settling."""
+    differ = any(each.unlike > each.records["settling"] for each in comparisons)
+    return "attention" if differ else of_stock
+
+
 #: What each count of records is called, and what it means.
 RECORDS = {
     "equal": "equal",
@@ -210,7 +249,8 @@ def _value(value: str | None) -> str:
 def _left_out(side: SideReport) -> Iterable[str]:
     name = short(side.name)
     if side.rejected:
-        yield f"{name}: {count(side.rejected, 'row')} could not be read, the first {side.first_reject}"
+        first = f", the first {side.first_reject}" if side.first_reject else ""
+        yield f"{name}: {count(side.rejected, 'row')} could not be read{first}"
     if side.without_key:
         yield f"{name}: {count(side.without_key, 'row')} without a whole key, not compared"
     if side.folded:

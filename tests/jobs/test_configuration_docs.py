@@ -6,14 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from jobs import config, config_deploy
+from jobs import config, config_deploy, config_records
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
     "model",
-    [config.Config, config.System, config.Stock, config.Events, config.PairConfig, config.Job, config_deploy.Deploy],
+    [
+        config.Config,
+        config.System,
+        config.Stock,
+        config.Events,
+        config.PairConfig,
+        config.Job,
+        config_deploy.Deploy,
+        config_records.Records,
+        config_records.RecordsPair,
+        config_records.FieldRule,
+        config_records.Conditions,
+    ],
     ids=str,
 )
 def test_every_key_is_documented(model):
