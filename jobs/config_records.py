@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from jobs.config_source import Sourced
 from jobs.config_values import Duration, Pattern, Quantity, Share, Strict, Texts, TimeZone, listed, wrong
-from reconcilers import parsing
 from reconcilers.errors import ConfigError
-from reconcilers.keyed import RecordsMapping
 from reconcilers.records import Duplicates
 from reconcilers.rules import Rule
+
+if TYPE_CHECKING:
+    from reconcilers.keyed import RecordsMapping
 
 
 def _named(value: Any) -> Any:
@@ -46,6 +47,9 @@ class Records(Sourced):
 
     def mapping(self, timezone: str) -> RecordsMapping:
         """What its columns mean; `timezone` is that of its system."""
+        from reconcilers import parsing
+        from reconcilers.keyed import RecordsMapping
+
         return RecordsMapping(
             key=self.key,
             columns=self.columns,

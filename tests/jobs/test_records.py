@@ -137,7 +137,7 @@ def test_a_column_that_one_side_has_not_trips_a_gate(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("shop.prices~erp.prices:", "shop.price~erp.prices:", "no records 'shop.price', did you mean 'shop.prices'"),
+        ("shop.prices~erp.prices:", "shop.price~erp.prices:", "no records 'shop.price'; did you mean 'shop.prices'?"),
         ("kind: records", "kind: record", "'record'"),
         ("key: [sku, place]", "key: [sku, shelf]", "'shelf' is not one of the columns"),
         ("case: ignore", "case: upper", "'upper'"),
