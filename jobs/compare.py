@@ -147,7 +147,7 @@ def _report(asked: Asked, judged: Judged, left: Relation, right: Relation) -> Co
         same=not (unlike or left_out or any(each["kind"].startswith("missing") for each in schema)),
         output=None if asked.output is None else str(asked.output),
         hints=reporting.by_value(columns),
-        nightly=nightly(asked, judged),
+        nightly=nightly(asked, judged, left, right),
     )
 
 
@@ -160,23 +160,24 @@ def _shown(place: str) -> str:
     return re.sub(r"(://[^:/@]+):[^@]*@", r"\1:***@", place)
 
 
-def nightly(asked: Asked, judged: Judged) -> str:
+def nightly(asked: Asked, judged: Judged, left: Relation, right: Relation) -> str:
     """The part of a recon.yaml that compares the same every night."""
-    keys = [column.name for column in judged.layout.keys]
-    keys_b = [column.name_b for column in judged.layout.keys]
+    keys, both = judged.layout.keys, [*judged.layout.keys, *judged.layout.columns]
+    rows = {
+        "left": {"key": [c.name for c in keys], "columns": [c.name for c in both]},
+        "right": {"key": [c.name_b for c in keys], "columns": [c.name_b for c in both]},
+    }
     pair: dict[str, object] = {"kind": "records"}
-    if asked.renamed:
-        pair["map"] = dict(judged.comparison.renamed)
-    if judged.comparison.ignore:
-        pair["ignore"] = list(judged.comparison.ignore)
+    if renamed := {c.name: c.name_b for c in judged.layout.columns if c.name != c.name_b}:
+        pair["map"] = renamed
     if judged.comparison.rules:
         pair["rules"] = {name: _written(rule) for name, rule in judged.comparison.rules.items()}
     if judged.comparison.duplicates is not Duplicates.PAIR:
         pair["duplicates"] = str(judged.comparison.duplicates)
     document = {
         "systems": {
-            "left": {"records": {"rows": {**_dataset(asked.left, "LEFT_URL"), "key": keys}}},
-            "right": {"records": {"rows": {**_dataset(asked.right, "RIGHT_URL"), "key": keys_b}}},
+            "left": {"records": {"rows": {**_dataset(asked.left, "LEFT_URL", left), **rows["left"]}}},
+            "right": {"records": {"rows": {**_dataset(asked.right, "RIGHT_URL", right), **rows["right"]}}},
         },
         "pairs": {"left.rows~right.rows": pair},
         "jobs": {"nightly": {"pairs": ["left.rows~right.rows"]}},
@@ -189,10 +190,11 @@ def _written(rule: Rule) -> dict[str, object]:
     return {"tolerance": bound}
 
 
-def _dataset(place: str, variable: str) -> dict[str, object]:
+def _dataset(place: str, variable: str, read: Relation) -> dict[str, object]:
     """Where a side comes from; the address of a database, which may have a password, is not repeated."""
     if is_database(place):
         connector, options = database(place)
         return {"connector": connector, **options, "url": f"${{{variable}}}"}
     path = place if filesystem.is_remote(place) else str(Path(place).absolute())
-    return {"connector": "files", "path": path, "as_of": {"from": "mtime"}}
+    dialect = {} if read.delimiter in (None, ",") else {"delimiter": read.delimiter}
+    return {"connector": "files", "path": path, **dialect, "as_of": {"from": "mtime"}}

@@ -43,7 +43,7 @@ def all_of(config: Config, systems: Iterable[str]) -> list[Side]:
 
 def take(run: Run, wanted: Iterable[Side]) -> dict[Side, Snapshot]:
     """Capture datasets of records."""
-    requests = [_request(run.config, side) for side in wanted]
+    requests = [request(run.config, side) for side in wanted]
     if not requests:
         return {}
     with run.step("snapshot records"):
@@ -118,7 +118,8 @@ def summary(task: RecordsTask, found: Findings) -> dict[str, Any]:
     }
 
 
-def _request(config: Config, side: Side) -> CaptureRequest:
+def request(config: Config, side: Side) -> CaptureRequest:
+    """What to capture for a dataset of records."""
     system, dataset = side
     definition = config.system(system).records[dataset]
     timezone = definition.timezone or config.system(system).timezone

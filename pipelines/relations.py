@@ -30,12 +30,16 @@ DELIMITERS = (",", ";", "\t", "|")
 
 @dataclass(frozen=True)
 class Relation:
-    """What stands behind `from`, what it is made of, and how many rows of it could not be read."""
+    """What stands behind `from`, what it is made of, and how many rows of it could not be read.
+
+    `delimiter` is what was found to separate the columns of CSV.
+    """
 
     sql: str
     sources: tuple[str, ...]
     rejected: int = 0
     first_reject: str | None = None
+    delimiter: str | None = None
 
 
 def relation(place: str, base: str, scratch: Path) -> Relation:
@@ -122,7 +126,7 @@ def _spooled(connector: str, options: dict[str, Any], base: str, scratch: Path) 
         raise ConfigError(_told(error)) from error
     if not written:
         raise Unreachable(f"{', '.join(plan.sources)}: empty")
-    return Relation(_parquet(written), plan.sources, counts.rejected, counts.first)
+    return Relation(_parquet(written), plan.sources, counts.rejected, counts.first, options.get("delimiter"))
 
 
 def _told(error: ValueError) -> str:

@@ -125,6 +125,19 @@ def test_every_kind_of_file_holds_the_same_records(shop):
         assert done.code == 0
 
 
+def test_what_it_says_about_every_night_runs(shop):
+    done = recon("compare", "left.csv", "right.csv", "-k", "sku", "--tolerance", "price=0", "--json", at=shop)
+    (shop / "recon.yaml").write_text(done.json["nightly"])
+    run = recon("run", "nightly", "--json", at=shop)
+    assert run.code == 1, run.err
+    (pair,) = run.json["records"].values()
+    unlike = sum(n for name, n in done.json["records"].items() if name != "equal")
+    assert (pair["records"], pair["classes"]["MATCHED"]) == (done.json["total"], done.json["total"] - unlike)
+    exported = recon("export", "latest", "differences", at=shop)
+    assert len(exported.out.splitlines()) == 1 + len(done.json["samples"])
+    assert recon("doctor", at=shop).code == 0
+
+
 def test_a_map_names_what_the_other_side_calls_a_column(shop):
     (shop / "renamed.csv").write_text(LEFT.replace("sku;price;name", "item;net;title"))
     mapped = ("--map", "sku=item", "--map", "price=net", "--map", "name=title")
