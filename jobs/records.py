@@ -51,7 +51,7 @@ def take(run: Run, wanted: Iterable[Side]) -> dict[Side, Snapshot]:
             requests,
             run.workspace.root,
             run.now,
-            run.beam_args,
+            run.engine,
             lambda system, dataset, rows: run.progress(f"snapshot {system}/{dataset}: {rows:,} rows"),
         )
     return {(each.manifest.system, each.manifest.dataset): each for each in taken}
@@ -82,7 +82,7 @@ def compare(run: Run, pairs: Iterable[str], taken: Mapping[Side, Snapshot]) -> d
             tasks,
             run.run_id,
             run.directory,
-            run.beam_args,
+            run.engine,
             lambda done, of: run.progress(f"compare: {done} of {of} buckets", done / of),
         )
     return {task.comparison.name: summary(task, found[task.comparison.name]) for task in tasks}

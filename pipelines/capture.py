@@ -193,10 +193,11 @@ class _Counts:
     def _count(self, canonical: Canonical) -> None:
         self.read += canonical.rows_read
         self.kept += canonical.rows_kept
-        if not isinstance(self.task.request.mapping, RecordsMapping):
-            self.total += Decimal(snapshots.sum_of(canonical.rows["quantity"]))
         if len(canonical.rejects):
             self.rejects.append(canonical.rejects)
+        if isinstance(self.task.request.mapping, RecordsMapping):
+            return
+        self.total += Decimal(snapshots.sum_of(canonical.rows["quantity"]))
         if "as_of" in canonical.rows.column_names:
             found = pc.min_max(canonical.rows["as_of"]).as_py()
             self.lowest = min(filter(None, (self.lowest, found["min"])), default=None)

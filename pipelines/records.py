@@ -6,12 +6,11 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import filesystem
-from pipelines.execution import pipeline
+from pipelines.execution import Engine, call_each
 from pipelines.reconcile import part_name
 from pipelines.snapshots import Snapshot
 from reconcilers.errors import ConfigError, Unreachable
@@ -52,7 +51,7 @@ def compare_snapshots(
     tasks: Iterable[RecordsTask],
     run: str,
     destination: str,
-    beam_args: tuple[str, ...] = (),
+    engine: Engine = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> dict[str, Findings]:
     """Compare pairs of records, and write `differences/` below `destination`.
@@ -69,15 +68,9 @@ def compare_snapshots(
         filesystem.makedirs(filesystem.join(destination, output))
     for task in tasks:
         _check(task)
-    work = [(task, bucket) for task in tasks for bucket in range(task.buckets)]
+    calls = [(task, bucket, run, destination) for task in tasks for bucket in range(task.buckets)]
     done = filesystem.join(destination, FOUND)
-    with pipeline(beam_args, lambda: progress(len(filesystem.list_files(done)), len(work))) as built:
-        _ = (
-            built
-            | "Buckets" >> beam.Create(work)
-            | "Spread" >> beam.Reshuffle()
-            | "CompareBucket" >> beam.Map(lambda w: compare_part(w[0], w[1], run, destination))
-        )
+    call_each(compare_part, calls, engine, lambda: progress(len(filesystem.list_files(done)), len(calls)))
     return {task.comparison.name: _found(task, destination) for task in tasks}
 
 
