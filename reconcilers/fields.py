@@ -48,6 +48,12 @@ COLUMN_STATS = pa.schema(
 #: Records by verdict ("" for no reason); the tallies of buckets add up.
 TALLY = pa.schema([("pair", TEXT), ("class", TEXT), ("reason", TEXT), ("records", pa.int64())])
 
+#: Rows of each side that are looked at before anything is joined.
+_FIRST = 100_000
+
+#: What DuckDB says of a condition that cannot be asked.
+_WRONG = (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException, duckdb.ParserException)
+
 _JSON_FACTS = """
 create or replace temp macro json_facts(document) as (
     select list_sort(list(fullkey || ' ' || coalesce(atom::varchar, type))) from json_tree(document)
@@ -185,11 +191,14 @@ def judge(con: duckdb.DuckDBPyConnection, comparison: Comparison, left: str, rig
         for side, relation in (("a", left), ("b", right)):
             con.execute(f"create or replace temp view side_{side} as {_side(found, comparison, side, relation)}")
         read = {side: _count(con, f"select count(*) from side_{side}") for side in ("a", "b")}
-    except (duckdb.BinderException, duckdb.ParserException) as error:
+    except _WRONG as error:
         raise ConfigError(f"{comparison.name}: {' '.join(str(error).split())[:300]}") from error
     con.execute(_JSON_FACTS)
-    equal, folded = _compared(con, found, "side_a", "side_b"), {"a": 0, "b": 0}
-    if not _each_key_once(con, found, read, equal):
+    equal, folded = 0, {"a": 0, "b": 0}
+    often = any(_repeats(con, found, side) for side in ("a", "b"))
+    if not often:
+        equal = _compared(con, found, "side_a", "side_b")
+    if often or not _each_key_once(con, found, read, equal):
         equal, folded = _taken_apart(con, found, comparison)
     con.execute(f"create or replace temp view judged as {_judged(found, comparison)}")
     without = {
@@ -242,17 +251,9 @@ def _compared(con: duckdb.DuckDBPyConnection, found: Layout, left: str, right: s
     """
     differ = " or ".join(["here_a is null", "here_b is null", *(column.differs for column in found.columns)])
     con.execute("create or replace temp sequence equal_pairs")
-    con.execute(
-        f"""create or replace temp table changed as
-        select *, false as extra from ({
-            _marked(
-                found,
-                f'''
-            from ({_joined(found, left, right)})
-            where case when {differ} then true else nextval('equal_pairs') < 0 end''',
-            )
-        })"""
-    )
+    kept = f"case when {differ} then true else nextval('equal_pairs') < 0 end"
+    pairs = _marked(found, f"from ({_joined(found, left, right)}) where {kept}")
+    con.execute(f"create or replace temp table changed as select *, false as extra from ({pairs})")
     return _count(con, "select nextval('equal_pairs') - 1")
 
 
@@ -283,6 +284,14 @@ def _keys(found: Layout) -> list[str]:
 def _whole(found: Layout) -> str:
     """The condition that no part of the key is null."""
     return "(" + " and ".join(f"{key} is not null" for key in _keys(found)) + ")"
+
+
+def _repeats(con: duckdb.DuckDBPyConnection, found: Layout, side: str) -> bool:
+    """Whether the first rows have keys again and again: joined, m copies with n others would be m·n pairs."""
+    keys = ", ".join(_keys(found))
+    first = f"(select {keys} from side_{side} where {_whole(found)} limit {_FIRST})"
+    rows = _count(con, f"select count(*) from {first}")
+    return rows - _count(con, f"select count(*) from (select distinct {keys} from {first})") > rows // 100
 
 
 def _each_key_once(con: duckdb.DuckDBPyConnection, found: Layout, read: dict[str, int], equal: int) -> bool:

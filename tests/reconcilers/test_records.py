@@ -253,6 +253,13 @@ def test_copies_of_a_key_that_the_other_side_has_not_are_one_missing_and_the_res
     assert verdicts(found) == {("MISSING_IN_B", ""): 1, ("BREAK", "DUPLICATE_IN_A"): 2}
 
 
+def test_a_key_that_names_nothing_is_no_explosion():
+    rows = pa.table({"id": ["x"] * 30_000, "v": pa.array(range(30_000))})
+    other = pa.table({"id": ["x"] * 30_000, "v": pa.array(range(1, 30_001))})
+    found = compare(rows, other, Comparison(key=("id",)))
+    assert verdicts(found) == {("MATCHED", ""): 29_999, ("BREAK", "VALUE_DIFFERS"): 1}
+
+
 def test_duplicates_are_refused_where_the_policy_says_so():
     with pytest.raises(ExpectationsFailed, match=r"1 keys are there more than once, such as id=1"):
         compare(
@@ -329,6 +336,7 @@ def test_frames_of_pandas_are_taken_and_given():
         (Comparison(key=("id",), renamed={"v": "w"}), r"no column 'w' on right"),
         (Comparison(key=("id",), ignore=("x",)), r"no column 'x' on either side"),
         (Comparison(key=("id",), where_a="nosuch > 1"), r"nosuch"),
+        (Comparison(key=("id",), where_a="v::integer > 1"), r"Could not convert string 'x'"),
     ],
 )
 def test_what_is_not_there_is_named(comparison, message):
