@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-engines test-deploy test-faults check format bench clean
+.PHONY: help demo test test-engines test-deploy test-faults check format bench bench-peers clean
 
 help: ## Show the targets.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/'
@@ -49,6 +49,9 @@ format: $(VENV)/installed-dev ## Format the code.
 
 bench: $(VENV)/installed-dev ## Compare with the raw DuckDB statement; prints ratios and peak memory.
 	$(BIN)/python -m benchmarks.run --rows 1000000
+
+bench-peers: $(VENV)/installed-dev ## Compare `recon compare` with other record diffs; installs them beside.
+	$(BIN)/python -m benchmarks.peers --rows 10000000
 
 clean: ## Remove what was built and run.
 	rm -rf $(VENV) recon-demo *.egg-info .pytest_cache .mypy_cache .ruff_cache

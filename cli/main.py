@@ -17,7 +17,7 @@ from cli.app import app
 from reconcilers.errors import ReconError
 
 #: The modules of `cli/` that register commands, in the order of the help.
-TOPICS = ("start", "snapshots", "quality", "runs", "publishing", "pausing", "catalogue", "deploying")
+TOPICS = ("start", "comparing", "snapshots", "quality", "runs", "publishing", "pausing", "catalogue", "deploying")
 
 for topic in TOPICS:
     import_module(f"cli.{topic}")

@@ -137,7 +137,8 @@ def show(
 @app.command()
 def export(
     run: Annotated[str, typer.Argument(help="The run, or `latest`.")],
-    what: Annotated[str, typer.Argument(help="levels, breaks, in_flight, corrections; or outputs.")],
+    what: Annotated[str, typer.Argument(help="levels, breaks, in_flight, corrections, differences; or outputs.")],
+    pair: Annotated[str | None, typer.Option(help="Of one pair only.")] = None,
     format: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl.")] = "csv",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="The file; stdout if not given.")] = None,
     config: ConfigPath = DEFAULT,
@@ -154,6 +155,6 @@ def export(
             sent, lambda: "\n".join(f"{name}: {sum(n.values()):,} rows" for name, n in sent.items())
         )
         return
-    rows = write(config, run, what, format, output, sys.stdout.buffer)
+    rows = write(config, run, what, format, output, sys.stdout.buffer, pair)
     if output is not None:
         Output(json, verbose).result({"rows": rows, "file": str(output)}, lambda: f"{rows:,} rows in {output}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from jobs import notify, plan, quality
+from jobs import notify, plan, quality, records
 from jobs import run as running
 from jobs.config import Config, load
 from jobs.pause import paused
@@ -24,8 +24,8 @@ from pipelines.reconcile import read_parts
 from reconcilers import cases
 from reconcilers import profiles as profiles_of
 from reconcilers.errors import ConfigError
+from reports import comparison, html, text
 from reports import explain as explaining
-from reports import html, text
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,10 @@ def take_snapshots(path: Path, systems: Iterable[str], progress: Progress, engin
     """Capture systems (all if none are named) and list what was taken."""
     config = load(path)
     names = _systems(config, systems)
-    taken = running.snapshot(running.start(config, "snapshot", progress, engine), names)
-    return [_snapshot(s) for found in taken.values() for s in found.values()]
+    run = running.start(config, "snapshot", progress, engine)
+    taken = running.snapshot(run, names)
+    more = records.take(run, records.all_of(config, names))
+    return [_snapshot(s) for s in [*(s for found in taken.values() for s in found.values()), *more.values()]]
 
 
 def list_snapshots(path: Path) -> list[dict[str, Any]]:
@@ -71,7 +73,8 @@ def diff(
     names = _pairs(config, pairs)
     run = running.start(config, "diff", progress, engine)
     sources = plan.newest_snapshots(config, run.workspace, plan.systems_of(config, names), _chosen(chosen))
-    return _outcome(run.workspace, running.reconcile(run, names, sources))
+    taken = records.newest(run, names, _chosen(chosen))
+    return _outcome(run.workspace, running.reconcile(run, names, sources, taken))
 
 
 def run_job(path: Path, job: str, progress: Progress, engine: Engine = ()) -> Outcome:
@@ -83,7 +86,8 @@ def run_job(path: Path, job: str, progress: Progress, engine: Engine = ()) -> Ou
         check_suites(config, plan.systems_of(config, pairs))
         with paused(config, job, path, progress):
             sources = running.snapshot(run, plan.systems_of(config, pairs))
-        outcome = _outcome(run.workspace, running.reconcile(run, pairs, sources))
+            taken = records.take(run, records.sides(config, pairs))
+        outcome = _outcome(run.workspace, running.reconcile(run, pairs, sources, taken))
         telling.finished(outcome.summary, outcome.report_path)
     return outcome
 
@@ -149,7 +153,8 @@ def _snapshot(snapshot: snapshots.Snapshot) -> dict[str, Any]:
 
 
 def _outcome(workspace: Workspace, summary: dict[str, Any]) -> Outcome:
-    words = text.verdict(running.report_of(workspace, summary))
+    report = running.report_of(workspace, summary)
+    words = "\n\n".join([text.verdict(report), *map(comparison.text, report.comparisons)])
     return Outcome(summary, _report_path(workspace, summary), words)
 
 

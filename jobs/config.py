@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
     Field,
+    PlainValidator,
     PrivateAttr,
     ValidationError,
     ValidationInfo,
@@ -32,6 +32,8 @@ from jobs.config_outputs import Outputs
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
 from jobs.config_publish import Publish, SinkConfig
+from jobs.config_records import Records, RecordsPair
+from jobs.config_source import Sourced
 from jobs.config_text import as_written, hint, read, variables
 from jobs.config_values import (
     Cron,
@@ -53,11 +55,9 @@ from jobs.config_values import (
     Window,
     around,
     listed,
-    own_options,
     wrong,
     wrong_at,
 )
-from pipelines import connectors
 from reconcilers import profiles
 from reconcilers.errors import ConfigError
 from reconcilers.schemas import SCALE, Kind
@@ -111,17 +111,12 @@ class Lines(Strict):
         return {name: column for name in self.own_keys() if (column := getattr(self, name)) is not None}
 
 
-class Dataset(Strict):
-    """Where the stock or the events of a system come from, and what its columns mean.
+class Dataset(Sourced):
+    """Where the stock or the events of a system come from, and what its columns mean."""
 
-    `options` are the keys of the connector, checked against its own model.
-    """
-
-    rest = "options"
     #: What `reconcilers.canonical.Mapping` calls it.
     dataset: ClassVar[str] = ""
 
-    connector: str
     timezone: TimeZone | None = None
     profile: str | None = None
     absent_means: Literal["missing", "zero"] | None = None
@@ -136,20 +131,6 @@ class Dataset(Strict):
     thousands: Literal["", ",", ".", "'", " "] = ""
     decimal: Literal[".", ","] = "."
     expectations: Expectations = Expectations()
-    options: dict[str, Any]
-
-    @field_validator("connector")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in connectors.REGISTRY:
-            raise wrong(f"unknown connector {name!r}{hint(name, sorted(connectors.REGISTRY))}")
-        return name
-
-    @field_validator("options")
-    @classmethod
-    def _options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """What the connector itself thinks of its keys."""
-        return own_options(options, info, "connector", lambda name: connectors.module(name).Options)
 
     @field_validator("columns", "constants")
     @classmethod
@@ -167,13 +148,6 @@ class Dataset(Strict):
         if message is not None:
             raise wrong(message)
         return self
-
-    @classmethod
-    def rest_model(cls, data: Any) -> type[BaseModel] | None:
-        """The options of the dataset's connector."""
-        name = data.get("connector")
-        known = isinstance(name, str) and name in connectors.REGISTRY
-        return connectors.module(name).Options if known else None
 
     def mapping_kwargs(self) -> dict[str, Any]:
         """The arguments of `reconcilers.canonical.Mapping` that this dataset decides."""
@@ -255,12 +229,15 @@ class System(Strict):
     aliases: File | None = None
     units: File | None = None
     kits: File | None = None
+    records: dict[Name, Records] = Field({})
     sink: SinkConfig | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.stock is None and not self.events:
-            raise wrong("has neither stock nor events")
+        if self.stock is None and not self.events and not self.records:
+            raise wrong("has neither stock nor events nor records")
+        if taken := [name for name in self.records if name == "stock" or name.startswith("events")]:
+            raise wrong(f"records cannot be called {taken[0]!r}")
         return self
 
 
@@ -312,11 +289,12 @@ class Channels(Strict):
 
 
 class PairConfig(Strict):
-    """The rules between a target and its authority.
+    """The rules between the stock of a target and of its authority.
 
     `goods` is a table of SKUs with their class (sku, class), `classes` has the rules of each class.
     """
 
+    kind: Literal["stock"] = "stock"
     locations: dict[str, Texts] = Field({})
     references: References = References()
     sla: dict[KindName, Duration] = Field({})
@@ -349,6 +327,16 @@ class PairConfig(Strict):
         if refused:
             raise wrong_at(refused)
         return locations
+
+
+def _by_kind(data: Any, info: ValidationInfo) -> PairConfig | RecordsPair:
+    """A pair of its kind: stock, if it says nothing else."""
+    kind = data.get("kind") if isinstance(data, dict) else None
+    model = RecordsPair if kind == "records" else PairConfig
+    return model.model_validate(data, context=info.context)
+
+
+AnyPair = Annotated[PairConfig | RecordsPair, PlainValidator(_by_kind)]
 
 
 class Gates(Strict):
@@ -393,7 +381,7 @@ class Config(Strict):
     buckets: Whole | None = Field(None, ge=1, le=4096)
     profiles: Path | None = Field(None, validate_default=True)
     systems: dict[Name, System] = Field(min_length=1)
-    pairs: dict[PairName, PairConfig] = Field({})
+    pairs: dict[PairName, AnyPair] = Field({})
     jobs: dict[Name, Job] = Field({})
     deploy: Deploy | None = None
     outputs: Outputs = Outputs()
@@ -427,9 +415,16 @@ class Config(Strict):
         """The system called `name`. Raises `ConfigError` where there is none."""
         return _named(self.systems, "system", name)
 
-    def pair(self, name: str) -> PairConfig:
+    def pair(self, name: str) -> PairConfig | RecordsPair:
         """The pair called `name`. Raises `ConfigError` where there is none."""
         return _named(self.pairs, "pair", name)
+
+    def stock_pair(self, name: str) -> PairConfig:
+        """The pair called `name`, which compares stock. Raises `ConfigError` where there is none."""
+        pair = self.pair(name)
+        if not isinstance(pair, PairConfig):
+            raise ConfigError(f"pair {name!r} is of kind {pair.kind}, not stock")
+        return pair
 
     def job(self, name: str) -> Job:
         """The job called `name`. Raises `ConfigError` where there is none."""

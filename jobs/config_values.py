@@ -55,6 +55,17 @@ class Surroundings:
         found = self.data["systems"][system]
         return not isinstance(found, dict) or found.get("stock") is not None
 
+    def records(self, system: str) -> list[str]:
+        """The names of a system's records."""
+        found = self.data["systems"][system]
+        records = found.get("records") if isinstance(found, dict) else None
+        return list(records) if isinstance(records, dict) else []
+
+    def kind(self, pair: str) -> str:
+        """The kind of a pair of the file."""
+        found = self.data["pairs"][pair]
+        return str(found.get("kind") or "stock") if isinstance(found, dict) else "stock"
+
     @property
     def profiles(self) -> Path | None:
         """The directory of the user's own profiles, if there is one."""
@@ -155,17 +166,29 @@ def _file(value: Path, info: ValidationInfo) -> Path:
 
 
 def _pair(name: str, info: ValidationInfo) -> str:
-    """The name of a pair: two systems of the file that have stock."""
+    """The name of a pair: two systems of the file that have stock, or two datasets of records."""
     sides = name.split("~")
     if len(sides) != 2 or sides[0] == sides[1]:
         raise wrong(f"{name!r} is not <target>~<authority>, two systems such as storefront~erp")
-    known = around(info).names("systems")
     for side in sides:
-        if side not in known:
-            raise wrong(f"no system {side!r}{hint(side, known)}")
-        if not around(info).has_stock(side):
-            raise wrong(f"system {side!r} has no stock to compare")
+        if around(info).kind(name) == "records":
+            _records_side(side, around(info))
+        else:
+            _stock_side(side, around(info))
     return name
+
+
+def _stock_side(side: str, known: Surroundings) -> None:
+    if side not in known.names("systems"):
+        raise wrong(f"no system {side!r}{hint(side, known.names('systems'))}")
+    if not known.has_stock(side):
+        raise wrong(f"system {side!r} has no stock to compare")
+
+
+def _records_side(side: str, known: Surroundings) -> None:
+    datasets = [f"{system}.{name}" for system in known.names("systems") for name in known.records(system)]
+    if side not in datasets:
+        raise wrong(f"no records {side!r}{hint(side, datasets)}; a side is <system>.<records>, such as erp.prices")
 
 
 def _existing_pair(name: str, info: ValidationInfo) -> str:

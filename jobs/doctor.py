@@ -146,7 +146,7 @@ def _profiles(config: Config) -> Iterator[Finding]:
 def _sources(config: Config) -> Iterator[tuple[Finding, int]]:
     """Each dataset, and about how many rows it has."""
     try:
-        from jobs import plan
+        from jobs import plan, records
     except ImportError as error:
         yield _wrong("sources", f"cannot be read: {error}", "Install the packages that are missing."), 0
         return
@@ -154,6 +154,7 @@ def _sources(config: Config) -> Iterator[tuple[Finding, int]]:
     for name in config.systems:
         try:
             requests = plan.captures(config, [name])
+            requests += [records.request(config, side) for side in records.all_of(config, [name])]
         except ReconError as error:
             yield _wrong(f"system {name}", str(error), "Correct the file: CSV with a first line of column names."), 0
             continue

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,15 +18,17 @@ from jobs.workspace import Workspace
 from pipelines.reconcile import SCHEMAS, read_parts
 from reconcilers.errors import ConfigError, Unreachable
 
-EXPORTS = ("levels", "breaks", "in_flight", "corrections")
+EXPORTS = ("levels", "breaks", "in_flight", "corrections", "differences")
 FORMATS = ("csv", "parquet", "jsonl")
 
 #: A spreadsheet runs a cell that begins so as a formula.
 _FORMULA = r"^[=+\-@\t\r]"
 
 
-def export(config: Path, run_id: str, what: str, format: str, output: Path | None, stdout: BinaryIO) -> int:
-    """Write an output of a run to a file (or stdout), part by part; returns the number of rows.
+def export(
+    config: Path, run_id: str, what: str, format: str, output: Path | None, stdout: BinaryIO, pair: str | None = None
+) -> int:
+    """Write an output of a run, of all pairs or one, to a file (or stdout), part by part; returns the number of rows.
 
     Raises:
         ConfigError: no such run, output or format.
@@ -38,13 +40,17 @@ def export(config: Path, run_id: str, what: str, format: str, output: Path | Non
         raise ConfigError(f"no format {format!r}; there are: {', '.join(FORMATS)}")
     workspace = Workspace(str(load(config).workspace))
     summary = workspace.resolve(None if run_id == "latest" else run_id)
-    parts = read_parts(workspace.run_directory(summary["run_id"]), what)
+    directory = workspace.run_directory(summary["run_id"])
+    if pair is not None and pair not in {**summary["pairs"], **summary.get("records", {})}:
+        raise ConfigError(f"run {summary['run_id']} has no pair {pair!r}")
+    schema = _differences(directory, pair, summary) if what == "differences" else SCHEMAS[what]()
+    parts = read_parts(directory, what, pair)
     if output is None:
-        return _write(parts, what, format, stdout)
+        return _write(parts, schema, format, stdout)
     partial = output.with_name(f".{output.name}.partial")
     try:
         with partial.open("wb") as file:
-            rows = _write(parts, what, format, file)
+            rows = _write(parts, schema, format, file)
         partial.replace(output)
     except OSError as error:
         partial.unlink(missing_ok=True)
@@ -67,8 +73,17 @@ def send(config: Path, run_id: str) -> dict[str, dict[str, int]]:
     return sent
 
 
-def _write(parts: Iterator[pa.Table], what: str, format: str, file: BinaryIO) -> int:
-    schema = SCHEMAS[what]()
+def _differences(directory: str, pair: str | None, summary: Mapping[str, Any]) -> pa.Schema:
+    """The schema of differences, which is that of the key of their pair."""
+    pairs = list(summary.get("records", {}))
+    if not pairs:
+        raise ConfigError(f"run {summary['run_id']} compared no records")
+    if pair is None and len(pairs) > 1:
+        raise ConfigError(f"differences of which pair? --pair {' or '.join(pairs)}")
+    return next(read_parts(directory, "differences", pair or pairs[0])).schema
+
+
+def _write(parts: Iterator[pa.Table], schema: pa.Schema, format: str, file: BinaryIO) -> int:
     rows = 0
     if format == "parquet":
         with pq.ParquetWriter(file, schema) as writer:

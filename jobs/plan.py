@@ -51,8 +51,9 @@ def captures(config: Config, systems: Iterable[str]) -> list[CaptureRequest]:
 
 
 def systems_of(config: Config, pairs: Iterable[str]) -> list[str]:
-    """The systems that the pairs compare, each once."""
-    return list(dict.fromkeys(name for pair in pairs for name in pair.split("~")))
+    """The systems whose stock the pairs compare, each once."""
+    stock = [pair for pair in pairs if isinstance(config.pair(pair), PairConfig)]
+    return list(dict.fromkeys(name for pair in stock for name in pair.split("~")))
 
 
 def newest_snapshots(
@@ -147,7 +148,7 @@ def _task(
     now: datetime,
 ) -> PairTask:
     a, b = name.split("~")
-    rules = config.pair(name)
+    rules = config.stock_pair(name)
     sides = {system: _side(config, system, sources[system]) for system in (a, b)}
     published = {
         system: events_snapshot(

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any, Protocol
 
-from jobs import plan
+from jobs import plan, records
 from jobs.config import Config
 from jobs.outputs import deliver
 from jobs.published import settle
@@ -81,7 +82,7 @@ def start(config: Config, label: str, progress: Progress = silent, engine: Engin
 
 
 def snapshot(run: Run, systems: Iterable[str]) -> Sources:
-    """Capture every dataset of the systems and return the snapshots taken."""
+    """Capture the stock and the events of the systems, and return the snapshots taken."""
     with run.step("snapshot"):
         taken = capture(
             plan.captures(run.config, systems),
@@ -96,20 +97,45 @@ def snapshot(run: Run, systems: Iterable[str]) -> Sources:
     return sources
 
 
-def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = True) -> dict[str, Any]:
+def reconcile(
+    run: Run, pairs: list[str], sources: Sources, taken: Mapping[records.Side, Snapshot], *, check: bool = True
+) -> dict[str, Any]:
     """Validate the snapshots, reconcile the pairs, write every output; returns the summary.
+
+    `sources` are the snapshots of stock and events, `taken` those of records.
 
     Raises:
         ExpectationsFailed: a snapshot, or what was concluded, failed a critical expectation. The
             report says so, and nothing may be published from it.
     """
     validation = []
-    if check:
+    if check and sources:
         with run.step("validate"):
             validation = validate_snapshots(run, sources)
     if any(result["critical"] for result in validation):
         finish(run, {}, sources, validation, [])
     _refuse(run, validation)
+    compared = records.compare(run, pairs, taken)
+    stock = [name for name in pairs if name not in compared]
+    summaries = _reconciled(run, stock, sources) if stock else {}
+    if check and stock:
+        with run.step("validate results"):
+            validation += validate_outputs(run, stock)
+    gates = [*_gates(run, summaries), *records.gates(run, compared)]
+    summary = finish(run, summaries, sources, validation, gates, compared, taken)
+    _refuse(run, validation)
+    return summary
+
+
+def _refuse(run: Run, validation: list[dict[str, Any]]) -> None:
+    """Stop where a critical expectation is not met: nothing may be concluded or published."""
+    critical = [message for result in validation for message in result["critical"]]
+    if critical:
+        raise ExpectationsFailed(f"{critical[0]} ({len(critical)} critical; run {run.run_id})")
+
+
+def _reconciled(run: Run, pairs: list[str], sources: Sources) -> dict[str, dict[str, Any]]:
+    """Reconcile pairs of stock; returns the summary of each."""
     tasks = plan.tasks(run.config, run.workspace, pairs, sources, run.now)
     with run.step("reconcile"):
         tallies = reconcile_snapshots(
@@ -122,19 +148,7 @@ def reconcile(run: Run, pairs: list[str], sources: Sources, *, check: bool = Tru
     summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}
     for name in summaries:
         settle(run.workspace, run.run_id, name, run.config.decimals)
-    if check:
-        with run.step("validate results"):
-            validation += validate_outputs(run, pairs)
-    summary = finish(run, summaries, sources, validation, _gates(run, summaries))
-    _refuse(run, validation)
-    return summary
-
-
-def _refuse(run: Run, validation: list[dict[str, Any]]) -> None:
-    """Stop where a critical expectation is not met: nothing may be concluded or published."""
-    critical = [message for result in validation for message in result["critical"]]
-    if critical:
-        raise ExpectationsFailed(f"{critical[0]} ({len(critical)} critical; run {run.run_id})")
+    return summaries
 
 
 def finish(
@@ -143,6 +157,8 @@ def finish(
     sources: Sources,
     validation: list[dict[str, Any]],
     gates: list[dict[str, Any]],
+    compared: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+    taken: Mapping[records.Side, Snapshot] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Write the report, and last of all the summary, which says that the run is finished."""
     summary: dict[str, Any] = {
@@ -155,7 +171,10 @@ def finish(
         "tool_version": version("recon-toolkit"),
         "verdict": "",
         "pairs": pairs,
-        "snapshots": [snapshot_summary(s) for found in sources.values() for s in found.values()],
+        "records": compared,
+        "snapshots": [
+            snapshot_summary(s) for s in [*(s for found in sources.values() for s in found.values()), *taken.values()]
+        ],
         "validation": validation,
         "gates": gates,
         "timings": run.timings,

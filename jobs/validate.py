@@ -97,7 +97,7 @@ def validate_outputs(run: Run, pairs: Iterable[str]) -> list[dict[str, Any]]:
     subjects = []
     for pair in pairs:
         for output, schema in OUTPUTS.items():
-            own = run.config.pair(pair).expectations.get(output, Expectations())
+            own = run.config.stock_pair(pair).expectations.get(output, Expectations())
             files = filesystem.list_files(filesystem.join(run.directory, output))
             paths = tuple(path for path in files if path.rsplit("/", 1)[-1].startswith(f"{pair}.part-"))
             rows = PartRows(paths, schema(run.config.decimals), "sku")

@@ -62,7 +62,7 @@ class Workspace:
 
     def previous(self, pair: str) -> str | None:
         """The directory of the last finished run that reconciled `pair`."""
-        runs = [run["run_id"] for run in self.runs() if pair in run["pairs"]]
+        runs = [run["run_id"] for run in self.runs() if pair in {**run["pairs"], **run.get("records", {})}]
         return self.run_directory(runs[-1]) if runs else None
 
     def write_json(self, run_id: str, name: str, document: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib.metadata import version
+from itertools import chain
 from typing import Any, cast
 from uuid import uuid4
 
@@ -28,6 +29,7 @@ from pipelines.snapshots import Manifest, Snapshot, SplitResult
 from reconcilers.buckets import buckets_for
 from reconcilers.canonical import Canonical, Mapping, canonicalise, check_columns
 from reconcilers.errors import ConfigError, ReconError, Unreachable
+from reconcilers.keyed import BUCKET_KEY, RecordsMapping, keyed
 
 Progress = Callable[[str, str, int], None]
 
@@ -43,7 +45,7 @@ class CaptureRequest:
     connector: str
     options: dict[str, Any]
     context: Context
-    mapping: Mapping
+    mapping: Mapping | RecordsMapping
     profile: str | None = None
     config_hash: str = ""
     buckets: int | None = None
@@ -140,8 +142,7 @@ def capture_split(task: CaptureTask, source: Source | None = None) -> None:
     """Read one split, write its parts and rejects, and last of all its counts."""
     request = task.request
     counts = _Counts(task, source or open_source(request.connector, request.options, request.context))
-    schema = snapshots.dataset_schema(task.request.dataset, task.request.mapping.scale)
-    files = snapshots.write_parts(task.directory, task.number, counts.rows(), schema, task.buckets)
+    files = _written(task, counts.rows())
     if counts.rejects:
         path = filesystem.join(task.directory, "rejects", f"part-{task.number:05d}.parquet")
         with filesystem.create(path) as file:
@@ -156,6 +157,18 @@ def capture_split(task: CaptureTask, source: Source | None = None) -> None:
         as_of_hi=counts.highest.isoformat() if counts.highest else None,
     )
     filesystem.write_atomic(_result_path(task.directory, task.number), result.to_json().encode())
+
+
+def _written(task: CaptureTask, rows: Iterator[pa.Table]) -> tuple[snapshots.PartFile, ...]:
+    """The parts of a split; records have the types of their first batch, which every source gives."""
+    if not isinstance(task.request.mapping, RecordsMapping):
+        schema = snapshots.dataset_schema(task.request.dataset, task.request.mapping.scale)
+        return snapshots.write_parts(task.directory, task.number, rows, schema, task.buckets)
+    first = next(rows, None)
+    if first is None:
+        raise Unreachable(f"{task.request.name}: not a row, so nothing says of which types its columns are")
+    same = (table.cast(first.schema) for table in chain([first], rows))
+    return snapshots.write_parts(task.directory, task.number, same, first.schema, task.buckets, BUCKET_KEY)
 
 
 class _Counts:
@@ -179,8 +192,8 @@ class _Counts:
             if batch.rejects is not None:
                 self.rejects.append(batch.rejects)
                 self.read += len(batch.rejects)
-            if len(batch.rows):
-                canonical = canonicalise(_completed(batch.rows, request.mapping), request.mapping)
+            if len(batch.rows) or isinstance(request.mapping, RecordsMapping):
+                canonical = _canonical(_completed(batch.rows, request.mapping), request.mapping)
                 self._count(canonical)
                 yield canonical.rows
         if names:
@@ -197,9 +210,11 @@ class _Counts:
     def _count(self, canonical: Canonical) -> None:
         self.read += canonical.rows_read
         self.kept += canonical.rows_kept
-        self.total += Decimal(snapshots.sum_of(canonical.rows["quantity"]))
         if len(canonical.rejects):
             self.rejects.append(canonical.rejects)
+        if isinstance(self.task.request.mapping, RecordsMapping):
+            return
+        self.total += Decimal(snapshots.sum_of(canonical.rows["quantity"]))
         if "as_of" in canonical.rows.column_names:
             found = [pc.min_max(canonical.rows[name]).as_py() for name in ("as_of", "as_of_hi")]
             self.lowest = min(filter(None, (self.lowest, *(each["min"] for each in found))), default=None)
@@ -220,7 +235,11 @@ class _named:  # noqa: N801
             raise ConfigError(f"{self.request.name}: {error}") from error
 
 
-def _completed(raw: pa.Table, mapping: Mapping) -> pa.Table:
+def _canonical(raw: pa.Table, mapping: Mapping | RecordsMapping) -> Canonical:
+    return keyed(raw, mapping) if isinstance(mapping, RecordsMapping) else canonicalise(raw, mapping)
+
+
+def _completed(raw: pa.Table, mapping: Mapping | RecordsMapping) -> pa.Table:
     """A batch of a source whose rows leave fields out has them as nulls; the split checks them all."""
     for name in sorted(set(mapping.wanted) - set(raw.column_names)):
         raw = raw.append_column(name, pa.nulls(len(raw), pa.string()))
@@ -233,7 +252,9 @@ def _planned(request: CaptureRequest, now: datetime, held: Held) -> tuple[Captur
         plan = source.plan(now)
     except ReconError as error:
         raise type(error)(f"{request.name}: {error}") from error
-    if plan.as_of_column is not None:
+    if plan.as_of_column is not None and isinstance(request.mapping, RecordsMapping):
+        raise ConfigError(f"{request.name}: as_of from a column belongs to stock; records are as of one instant")
+    if plan.as_of_column is not None and isinstance(request.mapping, Mapping):
         columns = {**request.mapping.columns, "as_of": plan.as_of_column}
         if plan.as_of_hi_column is not None:
             columns["as_of_hi"] = plan.as_of_hi_column
@@ -246,7 +267,7 @@ def _planned(request: CaptureRequest, now: datetime, held: Held) -> tuple[Captur
 def _known_again(request: CaptureRequest, event_id: str) -> Mapping:
     """The mapping of a feed that may give an event twice: each has an id, of its own or its message's."""
     mapping = request.mapping
-    if mapping.lines:
+    if isinstance(mapping, RecordsMapping) or mapping.lines:
         raise ConfigError(
             f"{request.name}: lines need whole exports of order lines; this source gives events one by one"
         )

@@ -198,7 +198,7 @@ def fingerprint(schema: pa.Schema) -> str:
 
 
 def write_parts(
-    directory: str, split: int, tables: Iterable[pa.Table], schema: pa.Schema, buckets: int
+    directory: str, split: int, tables: Iterable[pa.Table], schema: pa.Schema, buckets: int, key: str = "sku"
 ) -> tuple[PartFile, ...]:
     """Write the rows of one split as part files of bounded size.
 
@@ -212,10 +212,10 @@ def write_parts(
         pending.append(table)
         rows += len(table)
         if rows >= PART_ROWS:
-            files.append(_write_part(directory, _part_name(split, len(files)), pending, schema, buckets))
+            files.append(_write_part(directory, _part_name(split, len(files)), pending, schema, buckets, key))
             pending, rows = [], 0
     if pending or not files:
-        files.append(_write_part(directory, _part_name(split, len(files)), pending, schema, buckets))
+        files.append(_write_part(directory, _part_name(split, len(files)), pending, schema, buckets, key))
     return tuple(files)
 
 
@@ -291,14 +291,16 @@ def _part_name(split: int, number: int) -> str:
     return f"part-{split:05d}.parquet" if number == 0 else f"part-{split:05d}-{number:03d}.parquet"
 
 
-def _write_part(directory: str, name: str, tables: list[pa.Table], schema: pa.Schema, buckets: int) -> PartFile:
+def _write_part(
+    directory: str, name: str, tables: list[pa.Table], schema: pa.Schema, buckets: int, key: str
+) -> PartFile:
     table = pa.concat_tables(tables).unify_dictionaries() if tables else schema.empty_table()
     buffer = io.BytesIO()
     # decimals as integers are read several times faster than as bytes
     with pq.ParquetWriter(
         buffer, schema, compression="zstd", compression_level=1, store_decimal_as_integer=True
     ) as writer:
-        for rows in partition(table, buckets):
+        for rows in partition(table, buckets, key):
             writer.write_table(rows, row_group_size=max(1, len(rows)))
     data = buffer.getbuffer()
     filesystem.write_atomic(filesystem.join(directory, name), data)

@@ -11,6 +11,7 @@ from collections.abc import Mapping as ReadOnlyMapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from difflib import get_close_matches
+from typing import Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -184,7 +185,16 @@ def canonicalise(raw: pa.Table, mapping: Mapping) -> Canonical:
     return Canonical(rows, rejects, len(raw), len(raw) - len(rejects))
 
 
-def check_columns(names: list[str], mapping: Mapping) -> None:
+class Wanting(Protocol):
+    """What is read out of raw columns."""
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The raw columns that have to be there."""
+        ...
+
+
+def check_columns(names: list[str], mapping: Wanting) -> None:
     """Check that every raw column that the mapping needs is there. Raises `ConfigError`."""
     for column in mapping.wanted:
         if column not in names:

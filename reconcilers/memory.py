@@ -1,4 +1,4 @@
-"""The in-memory twin of the reconcile pipeline, for notebooks and small merchants."""
+"""The in-memory twins of the pipelines, for notebooks and small merchants."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Union
 import pyarrow as pa
 
 from reconcilers.errors import ConfigError
+from reconcilers.fields import Compared, judge
 from reconcilers.pairs import Pair
+from reconcilers.records import Comparison
 from reconcilers.schemas import events_schema, stock_schema
-from reconcilers.stock import Inputs, Reconciled, reconcile_bucket
+from reconcilers.stock import Inputs, Reconciled, connect, reconcile_bucket
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,11 +55,31 @@ def reconcile(
     )
 
 
+def compare(a: Frame, b: Frame, comparison: Comparison) -> Compared:
+    """Compare two sets of records that are already in memory, field by field.
+
+    A missing value of pandas is null, whatever it is written as. Text, decimals and integers are
+    compared exactly, floats by value.
+
+    Raises:
+        ConfigError: a column that the comparison names is not there.
+        ExpectationsFailed: a key is there twice, and the comparison refuses that.
+    """
+    with connect() as con:
+        con.register("given_a", _table(a))
+        con.register("given_b", _table(b))
+        return judge(con, comparison, "given_a", "given_b").compared()
+
+
+def _table(frame: Frame) -> pa.Table:
+    return frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
+
+
 def _conform(frame: Frame | None, schema: pa.Schema, name: str) -> pa.Table:
     """The frame as a table of exactly `schema`; what may be null may be absent."""
     if frame is None:
         return schema.empty_table()
-    table = frame if isinstance(frame, pa.Table) else pa.Table.from_pandas(frame, preserve_index=False)
+    table = _table(frame)
     columns = []
     for field in schema:
         if field.name in table.column_names:

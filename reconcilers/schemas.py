@@ -108,6 +108,11 @@ class Reason(StrEnum):
     FEED_STALE = "FEED_STALE"
     AS_OF_UNCERTAIN = "AS_OF_UNCERTAIN"
     TIMEZONE = "TIMEZONE"
+    # records, field by field
+    VALUE_DIFFERS = "VALUE_DIFFERS"
+    DUPLICATE_IN_A = "DUPLICATE_IN_A"
+    DUPLICATE_IN_B = "DUPLICATE_IN_B"
+    NOT_SETTLED = "NOT_SETTLED"
     # nothing known explains it
     UNEXPLAINED = "UNEXPLAINED"
 

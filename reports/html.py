@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from reports.comparison import ComparisonReport, example, key_text, schema_text, side_text, verdict_text
 from reports.records import PairReport, Report
 from reports.text import money, plain, printable, share, signed
 
@@ -27,6 +28,36 @@ WIDTH, HEIGHT, SLIVER, LABELLED = 100.0, 28, 1.2, 30.0
 
 def render(report: Report) -> str:
     """The report as HTML text."""
+    icon, status = STATUS[report.status]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            report=report,
+            icon=icon,
+            status=status,
+            script=_own("report.js"),
+            style=_own("report.css"),
+        )
+    )
+
+
+def render_comparison(report: ComparisonReport) -> str:
+    """The report of a comparison of records as HTML text."""
+    return (
+        _environment()
+        .get_template("comparison.html.j2")
+        .render(
+            report=report,
+            icon="✓" if report.same else "≠",
+            status="No difference" if report.same else "Different",
+            script=_own("report.js"),
+            style=_own("report.css"),
+        )
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -34,16 +65,23 @@ def render(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    filters = (plain, printable, signed, money, share, when, instant, bar)
-    environment.filters |= {each.__name__: each for each in filters}
-    icon, status = STATUS[report.status]
-    return environment.get_template("report.html.j2").render(
-        report=report,
-        icon=icon,
-        status=status,
-        script=_own("report.js"),
-        style=_own("report.css"),
+    filters = (
+        plain,
+        printable,
+        signed,
+        money,
+        share,
+        when,
+        instant,
+        bar,
+        example,
+        key_text,
+        schema_text,
+        side_text,
+        verdict_text,
     )
+    environment.filters |= {each.__name__: each for each in filters}
+    return environment
 
 
 def when(value: datetime | None) -> str:

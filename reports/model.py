@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from reconcilers.schemas import Class
-from reports import sentence, words, worst
+from reports import comparison, sentence, words, worst
 from reports.records import (
     FAULTS,
     Alias,
@@ -66,20 +66,27 @@ def build(
     """
     pairs = tuple(_pair(name, pair, breaks, corrections, in_flight) for name, pair in summary["pairs"].items())
     quality = tuple(_qualities(summary["snapshots"], validation))
+    comparisons = tuple(comparison.summed_up(name, pair) for name, pair in summary.get("records", {}).items())
     lead, rest = sentence.verdict(pairs, quality)
+    status = sentence.status(pairs, quality)
+    if comparisons and status != "refused":
+        said = "; ".join(f"{each.name}: {each.lead.rstrip('.')}" for each in comparisons)
+        lead, rest = (lead, f"{rest.rstrip('.')}; {said}.") if pairs else (said, ".")
+        status = comparison.status(status if pairs else "good", comparisons)
     return Report(
         run_id=summary["run_id"],
         job=summary["job"] or "",
         now=datetime.fromisoformat(summary["now"]),
         finished_at=datetime.fromisoformat(summary["finished_at"]),
         tool_version=summary["tool_version"],
-        status=sentence.status(pairs, quality),
+        status=status,
         lead=lead,
         rest=rest,
         pairs=pairs,
         quality=quality,
         gates=tuple(_gate(gate) for gate in summary["gates"]),
         timings=tuple(summary["timings"].items()),
+        comparisons=comparisons,
     )
 
 

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from reconcilers.schemas import Class, Reason
 from reports import words
+
+if TYPE_CHECKING:
+    from reports.comparison import ComparisonReport
 
 #: The classes that somebody has to act on.
 FAULTS = (Class.BREAK, Class.CONFLICT, Class.LATE)
@@ -270,6 +273,7 @@ class Report:
     quality: tuple[Quality, ...]
     gates: tuple[Gate, ...]
     timings: tuple[tuple[str, float], ...]
+    comparisons: tuple[ComparisonReport, ...] = ()
 
     @property
     def verdict(self) -> str:

@@ -270,6 +270,26 @@ REASONS: dict[Reason, Words] = {
         "read in the wrong time zone",
         "Correct the system's time zone in the configuration.",
     ),
+    Reason.VALUE_DIFFERS: Words(
+        "values differ",
+        "of which a value differs",
+        "See which of the two systems is right, and correct the other one.",
+    ),
+    Reason.DUPLICATE_IN_A: Words(
+        "one more in the target",
+        "that the target has once more",
+        "Remove the copy, or complete the key.",
+    ),
+    Reason.DUPLICATE_IN_B: Words(
+        "one more in the authority",
+        "that the authority has once more",
+        "Remove the copy, or complete the key.",
+    ),
+    Reason.NOT_SETTLED: Words(
+        "changed a moment ago",
+        "that changed a moment ago",
+        "It is judged when it has settled.",
+    ),
     Reason.UNEXPLAINED: Words(
         "unexplained",
         "that nothing explains",

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import config, config_deploy, config_publish
+from jobs import config, config_deploy, config_publish, config_records
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
@@ -25,6 +25,10 @@ TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
         config_publish.PublishGates,
         config_publish.Approval,
         config_publish.Publish,
+        config_records.Records,
+        config_records.RecordsPair,
+        config_records.FieldRule,
+        config_records.Conditions,
     ],
     ids=str,
 )

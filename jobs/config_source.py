@@ -1,0 +1,40 @@
+"""Where a dataset of a configuration comes from: a connector, and the connector's own keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ValidationInfo, field_validator
+
+from jobs.config_text import hint
+from jobs.config_values import Strict, own_options, wrong
+from pipelines import connectors
+
+
+class Sourced(Strict):
+    """A dataset; `options` are the keys of its connector, checked against its own model."""
+
+    rest = "options"
+
+    connector: str
+    options: dict[str, Any]
+
+    @field_validator("connector")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in connectors.REGISTRY:
+            raise wrong(f"unknown connector {name!r}{hint(name, sorted(connectors.REGISTRY))}")
+        return name
+
+    @field_validator("options")
+    @classmethod
+    def _options(cls, options: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """What the connector itself thinks of its keys."""
+        return own_options(options, info, "connector", lambda name: connectors.module(name).Options)
+
+    @classmethod
+    def rest_model(cls, data: Any) -> type[BaseModel] | None:
+        """The options of the dataset's connector."""
+        name = data.get("connector")
+        known = isinstance(name, str) and name in connectors.REGISTRY
+        return connectors.module(name).Options if known else None
