@@ -30,7 +30,7 @@ _FINE = ("MATCHED", "IN_FLIGHT")
 _MISSING: Found = ("not judged", None)
 
 #: What a run writes beside the exports.
-_WORKSPACE = ("runs", "snapshots")
+_WORKSPACE = ("dq_results", "runs", "snapshots")
 
 
 @dataclass(frozen=True)

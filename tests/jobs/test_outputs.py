@@ -63,7 +63,8 @@ def test_what_the_summary_says_is_there(ran, warehouse):
     assert loaded(warehouse, "runs", "pair, job, `keys`", run_id) == [("storefront~erp", "nightly", pair["keys"])]
     classes = loaded(warehouse, "classes", "class, `keys`, units, value", run_id)
     assert classes == sorted((name, c["keys"], c["units"], c["value"]) for name, c in pair["classes"].items())
-    assert len(loaded(warehouse, "validation", "system, dataset, success", run_id)) == 4
+    # four snapshots, and what the run concluded: levels, breaks, corrections
+    assert len(loaded(warehouse, "validation", "system, dataset, success", run_id)) == 4 + 3
     rows = {(s["system"], s["dataset"]): s["rows"] for s in summary["snapshots"]}
     assert {(a, b): n for a, b, n in loaded(warehouse, "snapshots", "system, dataset, row_count", run_id)} == rows
 
