@@ -252,25 +252,30 @@ def _planned(request: CaptureRequest, now: datetime, held: Held) -> tuple[Captur
         plan = source.plan(now)
     except ReconError as error:
         raise type(error)(f"{request.name}: {error}") from error
-    if plan.as_of_column is not None and isinstance(request.mapping, RecordsMapping):
-        raise ConfigError(f"{request.name}: as_of from a column belongs to stock; records are as of one instant")
-    if plan.as_of_column is not None and isinstance(request.mapping, Mapping):
-        columns = {**request.mapping.columns, "as_of": plan.as_of_column}
+    if isinstance(request.mapping, RecordsMapping):
+        _as_of_one_instant(request, plan)
+        return request, source, plan
+    mapping = request.mapping
+    if plan.as_of_column is not None:
+        columns = {**mapping.columns, "as_of": plan.as_of_column}
         if plan.as_of_hi_column is not None:
             columns["as_of_hi"] = plan.as_of_hi_column
-        request = replace(request, mapping=replace(request.mapping, columns=columns))
+        mapping = replace(mapping, columns=columns)
     if plan.event_id is not None:
-        request = replace(request, mapping=_known_again(request, plan.event_id))
-    return request, source, plan
+        mapping = _known_again(request.name, mapping, plan.event_id)
+    return replace(request, mapping=mapping), source, plan
 
 
-def _known_again(request: CaptureRequest, event_id: str) -> Mapping:
+def _as_of_one_instant(request: CaptureRequest, plan: Plan) -> None:
+    if plan.as_of_column is not None or plan.event_id is not None:
+        what = "gives events one by one" if plan.event_id is not None else "has an as-of in each row"
+        raise ConfigError(f"{request.name}: records are as of one instant; this source {what}")
+
+
+def _known_again(name: str, mapping: Mapping, event_id: str) -> Mapping:
     """The mapping of a feed that may give an event twice: each has an id, of its own or its message's."""
-    mapping = request.mapping
-    if isinstance(mapping, RecordsMapping) or mapping.lines:
-        raise ConfigError(
-            f"{request.name}: lines need whole exports of order lines; this source gives events one by one"
-        )
+    if mapping.lines:
+        raise ConfigError(f"{name}: lines need whole exports of order lines; this source gives events one by one")
     if mapping.raw_columns("event_id") or "event_id" in mapping.constants:
         return mapping
     return replace(mapping, columns={**mapping.columns, "event_id": event_id})
