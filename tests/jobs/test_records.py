@@ -151,3 +151,12 @@ def test_mistakes_are_told_with_their_line(tmp_path, old, new, message):
     with pytest.raises(ConfigError) as raised:
         load(path)
     assert any(message in problem and "recon.yaml:" in problem for problem in raised.value.problems), raised.value
+
+
+def test_records_are_as_of_one_instant(tmp_path):
+    path = exports(tmp_path)
+    path.write_text(
+        path.read_text().replace('{from: value, value: "2029-12-31T00:00:00Z"}', "{from: column, column: t}")
+    )
+    with pytest.raises(ConfigError, match="shop/prices: records are as of one instant"):
+        commands.run_job(path, "nightly", silent)
