@@ -24,7 +24,7 @@ from reports import html
 from reports.comparison import ComparisonReport, SideReport
 
 #: DuckDB goes to disk beyond this, so that two files of any size are compared in bounded memory.
-MEMORY = "1000MB"
+MEMORY = "900MB"
 
 #: What the differences may be written as, by the end of the file's name.
 FORMATS = {

@@ -234,11 +234,11 @@ def _side(found: Layout, comparison: Comparison, side: str, relation: str) -> st
         joined[0] = f"case when {named} then {joined[0]} end"
     columns = [f"{part} as k{number}" for number, part in enumerate(joined)]
     columns += [f"{quoted(c.name if side == 'a' else c.name_b)} as v{c.number}" for c in found.columns]
-    changed_at = "null"
     if comparison.changed_at is not None:
         name = comparison.changed_at
-        changed_at = quoted(name if side == "a" else comparison.renamed.get(name, name)) + "::varchar"
-    columns.append(f"try_cast({changed_at} as timestamptz) as changed_at, true as here")
+        changed_at = quoted(name if side == "a" else comparison.renamed.get(name, name))
+        columns.append(f"try_cast({changed_at}::varchar as timestamptz) as changed_at")
+    columns.append("true as here")
     condition = getattr(comparison, f"where_{side}")
     return f"select {', '.join(columns)} from {relation}" + (f" where {condition}" if condition else "")
 
@@ -273,7 +273,8 @@ def _joined(found: Layout, left: str, right: str, *more: str) -> str:
     values = "".join(f", a.v{c.number} as {c.a}, b.v{c.number} as {c.b}" for c in found.columns)
     return f"""
         select {", ".join(f"coalesce(a.{key}, b.{key}) as {key}" for key in keys)}{values},
-            greatest(a.changed_at, b.changed_at) as changed_at, a.here as here_a, b.here as here_b
+            {"greatest(a.changed_at, b.changed_at) as changed_at," if found.dated else ""}
+            a.here as here_a, b.here as here_b
         from {left} a full join {right} b on {_same_key("a", "b", keys)}"""
 
 
@@ -349,9 +350,11 @@ def _folded(con: duckdb.DuckDBPyConnection, found: Layout, side: str) -> int:
         How many rows that are fewer.
     """
     values = [_aggregate(column, side) for column in found.columns]
+    if found.dated:
+        values.append("max(changed_at) as changed_at")
     con.execute(
         f"""create or replace temp table folded_{side} as
-        select {", ".join([*_keys(found), *values])}, max(changed_at) as changed_at, true as here
+        select {", ".join([*_keys(found), *values])}, true as here
         from copies_{side} group by {", ".join(_keys(found))}"""
     )
     return _count(con, f"select (select count(*) from copies_{side}) - count(*) from folded_{side}")

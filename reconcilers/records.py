@@ -125,11 +125,12 @@ class SchemaDifference:
 
 @dataclass(frozen=True)
 class Layout:
-    """Which columns are compared, and how the two schemas differ."""
+    """Which columns are compared, how the two schemas differ, and whether records say when they changed."""
 
     keys: tuple[Column, ...]
     columns: tuple[Column, ...]
     differences: tuple[SchemaDifference, ...]
+    dated: bool = False
 
     @cached_property
     def key_names(self) -> tuple[str, ...]:
@@ -164,6 +165,7 @@ def layout(a: Mapping[str, str], b: Mapping[str, str], comparison: Comparison) -
         keys=tuple(column(name, n) for n, name in enumerate(comparison.key)),
         columns=tuple(column(name, n) for n, name in enumerate(values)),
         differences=tuple(_schema_differences(a, b, shared, in_b, comparison.ignore)),
+        dated=comparison.changed_at is not None,
     )
 
 
