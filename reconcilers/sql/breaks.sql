@@ -128,6 +128,10 @@ with aged as (
             as value
     from identified i
     left join previous p using (break_id)
+    -- a break that closed while something was on its way is remembered as both
+    qualify row_number() over (
+        partition by break_id order by (p.status = 'TRANSIENT') = (class = 'IN_FLIGHT') desc nulls last
+    ) = 1
 )
 select
     a.*,

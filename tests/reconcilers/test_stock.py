@@ -391,6 +391,30 @@ def test_the_same_break_keeps_its_identity_and_grows_older() -> None:
     assert drift[("S1", "L1")] == -second.corrections.to_pylist()[0]["delta"]
 
 
+def test_a_break_that_closes_into_an_open_order_stays_one_break() -> None:
+    """Broken, then only an order on its way, then broken again: one row and one correction a run."""
+    placed = World((Event("PLACE", "web/1/1", Decimal(2), hours(0)),), {("S1", "L1"): Decimal(9)})
+    sides = [Side(name.split(".")[0], load(name), hours(1)) for name in ("storefront.available", "erp.on_hand")]
+    pair = Pair("a~b", *sides, now=hours(1), sla=SLA)
+    shown = placed.shown("a", "storefront.available", hours(1))
+    right = Inputs(stock(shown), stock(placed.opening), placed.feed("a"), placed.feed("b"))
+    wrong = Inputs(stock({("S1", "L1"): shown["S1", "L1"] + 3}), right.stock_b, right.events_a, right.events_b)
+    previous, seen = None, []
+    for number, inputs in enumerate((wrong, right, wrong, right, right)):
+        result = reconcile_bucket(inputs, pair, f"run{number}", previous)
+        seen += [(b["class"], b["status"], b["runs_seen"]) for b in result.breaks.to_pylist()]
+        assert result.corrections.num_rows == (inputs is wrong)
+        names = result.closed.column_names
+        previous = pa.concat_tables([result.breaks.select(names), result.closed])
+    assert seen == [
+        ("BREAK", "OPEN", 1),
+        ("IN_FLIGHT", "TRANSIENT", 1),
+        ("BREAK", "REOPENED", 1),
+        ("IN_FLIGHT", "TRANSIENT", 1),
+        ("IN_FLIGHT", "TRANSIENT", 2),
+    ]
+
+
 def test_counts_close() -> None:
     result = reconcile_world(orders(2, 3), hours(2), hours(2), drift={("S1", "L1"): Decimal(1)})
     tally = result.tally.to_pylist()
