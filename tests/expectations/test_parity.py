@@ -205,7 +205,11 @@ def _null(value):
 
 
 def told(result):
-    return {k: v for k, v in result.result.items() if k not in _LEFT_OUT}
+    """The result; what is missing from a set comes in the order of a set, which is none."""
+    found = {k: v for k, v in result.result.items() if k not in _LEFT_OUT}
+    if "partial_missing_list" in found:
+        found["partial_missing_list"] = sorted(found["partial_missing_list"], key=str)
+    return found
 
 
 def table(rows):
