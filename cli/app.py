@@ -20,6 +20,7 @@ app = typer.Typer(
 ConfigPath = Annotated[Path, typer.Option("-c", "--config", help="The configuration file.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout, nothing else.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.")]
+LogJson = Annotated[bool, typer.Option("--log-json", help="Log to stderr as JSON, one object a line.")]
 RunOption = Annotated[str | None, typer.Option("--run", help="The run; the latest if not given.")]
 
 DEFAULT = Path("recon.yaml")

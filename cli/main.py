@@ -6,7 +6,9 @@ imported when a command runs.
 
 from __future__ import annotations
 
+import logging
 import os
+import signal
 import sys
 import traceback
 from importlib import import_module
@@ -14,10 +16,14 @@ from importlib import import_module
 import typer
 
 from cli.app import app
+from jobs import logs
 from reconcilers.errors import ReconError
 
 #: The modules of `cli/` that register commands, in the order of the help.
-TOPICS = ("start", "comparing", "snapshots", "quality", "runs", "publishing", "pausing", "catalogue", "deploying")
+TOPICS = (
+    *("start", "comparing", "snapshots", "quality", "runs", "publishing", "scheduling", "pausing", "catalogue"),
+    "deploying",
+)
 
 for topic in TOPICS:
     import_module(f"cli.{topic}")
@@ -30,6 +36,7 @@ def main() -> None:
 
     What follows `--` goes to Beam as it is.
     """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = sys.argv[1:]
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     code = _run(arguments[:cut], tuple(arguments[cut + 1 :]))
@@ -59,7 +66,10 @@ def _run(arguments: list[str], beam_args: tuple[str, ...]) -> int:
         traceback.print_exc()
         lines, code = ["this is a bug, please report it with the lines above"], 70
     for line in lines:
-        print(f"recon: {line}", file=sys.stderr)
+        if logs.is_json():
+            logs.tell(line, logging.ERROR, exit_code=code)
+        else:
+            print(f"recon: {line}", file=sys.stderr)
     return code
 
 

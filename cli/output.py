@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jobs import logs
+
 #: Seconds between two lines about the same step, where there is no terminal.
 _PATIENCE = 5.0
 _BAR = 24
@@ -35,7 +37,7 @@ class Output:
 
     def progress(self, message: str, share: float | None = None) -> None:
         """Say what is going on, and which share of it is done."""
-        if self.as_json:
+        if self.as_json or logs.is_json():
             return
         if sys.stderr.isatty():
             sys.stderr.write(f"\r\x1b[K{_bar(share)}{message}")

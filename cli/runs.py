@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.app import DEFAULT, ConfigPath, Json, RunOption, Verbose, app
+from cli.app import DEFAULT, ConfigPath, Json, LogJson, RunOption, Verbose, app
 from cli.output import Output
 
 
@@ -43,6 +43,10 @@ def run(
     job: Annotated[str, typer.Argument(help="A job of the configuration.")],
     on: Annotated[Engine, typer.Option("--on", help="Where the pipelines run.")] = Engine.here,
     wait: Annotated[bool, typer.Option("--wait", help="With dataflow: lead the run from here, to its end.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the job's last run where it ended.")] = False,
+    as_of: Annotated[str | None, typer.Option(help="Judge as of an instant, from the snapshots of then.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    log_json: LogJson = False,
     config: ConfigPath = DEFAULT,
     json: Json = False,
     verbose: Verbose = False,
@@ -51,27 +55,82 @@ def run(
 
     On dataflow each pipeline is a Dataflow job; without --wait the deployed Cloud Run job leads the run.
     """
-    from jobs import commands
+    from jobs import commands, scheduling
 
     out = Output(json, verbose)
+    if dry_run:
+        found = scheduling.dry_run(config, job, resume, as_of)
+        out.result(found, lambda: scheduling.dry_run_text(found))
+        return
+    _start_log(log_json)
     if on is Engine.dataflow:
-        _run_on_dataflow(out, config, job, wait, context.obj)
+        if not wait and (resume or as_of):
+            raise typer.BadParameter("--resume and --as-of are for a run that is led from here: add --wait")
+        _run_on_dataflow(out, config, job, wait, context.obj, resume, as_of)
     elif wait:
         raise typer.BadParameter("--wait belongs to --on dataflow")
     else:
-        _finish(out, commands.run_job(config, job, out.progress, context.obj))
+        _finish(out, commands.run_job(config, job, out.progress, context.obj, resume, as_of))
 
 
-def _run_on_dataflow(out: Output, config: Path, job: str, wait: bool, beam_args: tuple[str, ...]) -> None:
+def _run_on_dataflow(
+    out: Output, config: Path, job: str, wait: bool, beam_args: tuple[str, ...], resume: bool, as_of: str | None
+) -> None:
     from jobs import dataflow
 
     if wait:
-        _finish(out, dataflow.run_job(config, job, out.progress, beam_args))
+        _finish(out, dataflow.run_job(config, job, out.progress, beam_args, resume, as_of))
         return
     if beam_args:
         raise typer.BadParameter("what follows -- is for the jobs of a run that is led from here: add --wait")
     started = dataflow.start(config, job)
     out.result(started, lambda: f"started {started['execution']} of {started['job']}")
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    job: Annotated[str, typer.Argument(help="A job of the configuration.")],
+    since: Annotated[
+        str | None, typer.Option("--from", help="The first instant; the oldest capture if not given.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--to", help="The last instant; the newest capture if not given.")
+    ] = None,
+    config: ConfigPath = DEFAULT,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Run a job again over its stored snapshots, once for every capture, as if it were then."""
+    from jobs import scheduling
+
+    out = Output(json, verbose)
+    summaries = scheduling.replay(config, job, since, until, out.progress, context.obj)
+    out.progress_done()
+    out.result(summaries, lambda: scheduling.replay_text(summaries))
+
+
+@app.command()
+def gc(
+    apply: Annotated[bool, typer.Option("--apply", help="Delete; without it, only say what would be.")] = False,
+    pin: Annotated[str | None, typer.Option(help="Keep this run and its snapshots, whatever their age.")] = None,
+    unpin: Annotated[str | None, typer.Option(help="Let this run go by its age again.")] = None,
+    config: ConfigPath = DEFAULT,
+    json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Delete runs and snapshots that are past their retention and that nothing needs."""
+    from jobs import retention
+
+    found = retention.gc(config, apply, pin, unpin)
+    Output(json, verbose).result(found.document(), found.text)
+
+
+def _start_log(as_json: bool) -> None:
+    if as_json:
+        from jobs import logs
+
+        logs.start("json")
 
 
 def _finish(out: Output, outcome: Any) -> None:
@@ -113,7 +172,7 @@ def explain(
 
 @app.command()
 def runs(config: ConfigPath = DEFAULT, json: Json = False, verbose: Verbose = False) -> None:
-    """List the finished runs of the workspace."""
+    """List the runs of the workspace, where each stands, and why it failed if it did."""
     from jobs import commands
 
     found = commands.list_runs(config)

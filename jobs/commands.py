@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow.compute as pc
 
-from jobs import notify, plan, quality, records
+from jobs import lifecycle, plan, quality, records, run_state
 from jobs import run as running
 from jobs.config import Config, load
-from jobs.pause import paused
+from jobs.lease import living
 from jobs.run import Progress
-from jobs.validate import check_suites, validate_snapshots
+from jobs.validate import validate_snapshots
 from jobs.workspace import Workspace
 from pipelines import filesystem, snapshots
 from pipelines.connectors import REGISTRY
@@ -46,6 +47,11 @@ class Outcome:
         return f"{self.words}\n\nreport: {self.report_path}\nrun:    {self.summary['run_id']}"
 
 
+def within_gates(summary: Mapping[str, Any]) -> bool:
+    """Whether no gate of a run tripped."""
+    return running.within_gates(summary)
+
+
 def take_snapshots(path: Path, systems: Iterable[str], progress: Progress, engine: Engine = ()) -> list[dict[str, Any]]:
     """Capture systems (all if none are named) and list what was taken."""
     config = load(path)
@@ -71,25 +77,23 @@ def diff(
     """Reconcile the newest complete snapshots, or those chosen as `system=ID`."""
     config = load(path)
     names = _pairs(config, pairs)
-    run = running.start(config, "diff", progress, engine)
-    sources = plan.newest_snapshots(config, run.workspace, plan.systems_of(config, names), _chosen(chosen))
-    taken = records.newest(run, names, _chosen(chosen))
-    return _outcome(run.workspace, running.reconcile(run, names, sources, taken))
+    workspace = Workspace(str(config.workspace))
+    sources = plan.newest_snapshots(config, workspace, plan.sides_of(config, names), _chosen(chosen))
+    return _outcome(workspace, lifecycle.reconcile_stored(config, "diff", names, sources, progress, engine))
 
 
-def run_job(path: Path, job: str, progress: Progress, engine: Engine = ()) -> Outcome:
-    """All steps of a job."""
+def run_job(
+    path: Path,
+    job: str,
+    progress: Progress,
+    engine: Engine = (),
+    resume: bool = False,
+    as_of: str | None = None,
+) -> Outcome:
+    """All steps of a job, or those that its last run has left undone."""
     config = load(path)
-    pairs = list(config.job(job).pairs)
-    run = running.start(config, job, progress, engine)
-    with notify.told(config, job, progress) as telling:
-        check_suites(config, plan.systems_of(config, pairs))
-        with paused(config, job, path, progress):
-            sources = running.snapshot(run, plan.systems_of(config, pairs))
-            taken = records.take(run, records.sides(config, pairs))
-        outcome = _outcome(run.workspace, running.reconcile(run, pairs, sources, taken))
-        telling.finished(outcome.summary, outcome.report_path)
-    return outcome
+    summary = lifecycle.run_job(config, job, progress, engine, resume=resume, as_of=instant(as_of, "--as-of"))
+    return _outcome(Workspace(str(config.workspace)), summary)
 
 
 def report(path: Path, run_id: str | None, output: Path | None) -> Outcome:
@@ -109,27 +113,49 @@ def show(path: Path, run_id: str | None) -> Outcome:
 
 
 def list_runs(path: Path) -> list[dict[str, Any]]:
-    """The finished runs, oldest first, a row each."""
+    """The runs, oldest first, a row each; `running` says whether a process is at it."""
+    config = load(path)
+    with lifecycle.opened(config) as ledger:
+        states = run_state.all_states(Workspace(str(config.workspace)), ledger)
+        busy = living(ledger)
+    last = {state.job: state.run_id for state in states}
     return [
         {
-            "run_id": summary["run_id"],
-            "job": summary["job"],
-            "finished_at": summary["finished_at"],
-            "keys": sum(pair["keys"] for pair in summary["pairs"].values()),
-            "faults": sum(
-                pair["classes"].get(name, {}).get("keys", 0)
-                for pair in summary["pairs"].values()
-                for name in running.FAULTS
-            ),
-            "verdict": summary["verdict"],
+            **state.document(),
+            "running": not state.finished and last[state.job] == state.run_id and f"job {state.job}" in busy,
         }
-        for summary in _workspace(path).runs()
+        for state in states
     ]
 
 
 def runs_text(found: list[dict[str, Any]]) -> str:
-    """The runs as a table."""
-    return text.table(found, ["run_id", "job", "keys", "faults"]) if found else "no runs yet"
+    """The runs as a table, and below it why those failed that did."""
+    if not found:
+        return "no runs yet"
+    rows = [{**run, "state": _state_words(run)} for run in found]
+    failed = [f"{run['run_id']}: {run['step']}: {run['error']}" for run in found if run["error"]]
+    return "\n".join([text.table(rows, ["run_id", "job", "state", "keys", "faults"]), *failed])
+
+
+def _state_words(run: Mapping[str, Any]) -> str:
+    if run["running"]:
+        return f"{run['state']}, at {run['step']}"
+    if run["step"] and not run["error"]:
+        return f"{run['state']}, left at {run['step']}"
+    return str(run["state"])
+
+
+def instant(value: str | None, option: str) -> datetime | None:
+    """An instant of the command line. Raises `ConfigError` where it is none."""
+    if value is None:
+        return None
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        raise ConfigError(f"{option} {value!r} is not an instant such as 2026-03-01T02:00:00Z") from None
+    if found.tzinfo is None:
+        raise ConfigError(f"{option} {value!r} has no offset; add Z (UTC) or one such as +01:00")
+    return found.astimezone(UTC)
 
 
 def snapshots_text(found: list[dict[str, Any]]) -> str:
@@ -348,6 +374,7 @@ def validate(path: Path, systems: Iterable[str], progress: Progress, engine: Eng
     """Check the newest snapshots of systems (all if none are named) against their expectations."""
     config = load(path)
     run = running.start(config, "validate", progress, engine)
-    sources = plan.newest_snapshots(config, run.workspace, _systems(config, systems), {})
+    wanted = [(name, each) for name in _systems(config, systems) for each in plan.dataset_names(config.system(name))]
+    sources = plan.newest_snapshots(config, run.workspace, wanted, {})
     results = validate_snapshots(run, sources)
     return quality.Outcome(results, filesystem.join(run.directory, "validation", "index.html"))

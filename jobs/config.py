@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
@@ -24,19 +24,21 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import InitErrorDetails
 
 from jobs.config_deploy import Deploy
 from jobs.config_expectations import Expectations
 from jobs.config_notify import Notification
+from jobs.config_observe import Observe, Retention
 from jobs.config_outputs import Outputs
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
 from jobs.config_publish import Publish, SinkConfig
 from jobs.config_records import Records, RecordsPair
+from jobs.config_schedule import Schedule, overlaps
 from jobs.config_source import Sourced
 from jobs.config_text import as_written, hint, read, variables
 from jobs.config_values import (
-    Cron,
     Duration,
     ExistingPair,
     File,
@@ -52,7 +54,6 @@ from jobs.config_values import (
     Texts,
     TimeZone,
     Whole,
-    Window,
     around,
     listed,
     wrong,
@@ -347,15 +348,6 @@ class Gates(Strict):
     units: Quantity | None = None
 
 
-class Schedule(Strict):
-    """When a job runs: cron in a time zone, only inside a window, never on a blackout date."""
-
-    cron: Cron
-    timezone: TimeZone = "UTC"
-    window: Window | None = None
-    blackout: Annotated[tuple[date, ...], BeforeValidator(listed)] = ()
-
-
 class Job(Strict):
     """Pairs that are reconciled together."""
 
@@ -376,10 +368,13 @@ class Config(Strict):
     """A whole configuration that holds together; `load` makes it."""
 
     workspace: str = Field(".recon", validate_default=True)
+    ledger: str | None = None
     now: Instant | None = None
     decimals: Whole = Field(SCALE, ge=0, le=9)
     buckets: Whole | None = Field(None, ge=1, le=4096)
     profiles: Path | None = Field(None, validate_default=True)
+    observe: Observe = Observe()
+    retention: Retention = Retention()
     systems: dict[Name, System] = Field(min_length=1)
     pairs: dict[PairName, AnyPair] = Field({})
     jobs: dict[Name, Job] = Field({})
@@ -397,6 +392,11 @@ class Config(Strict):
         return self._surroundings.base
 
     @property
+    def file(self) -> Path:
+        """The file itself."""
+        return self._surroundings.file
+
+    @property
     def config_hash(self) -> str:
         """SHA-256 of the keys and values as written: `${NAME}`, not what it stands for."""
         return self._surroundings.config_hash
@@ -410,6 +410,18 @@ class Config(Strict):
     def variables(self) -> list[str]:
         """The environment variables that the file names, each once, in the order of the alphabet."""
         return variables(self._surroundings.data)
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        """No two jobs at one pair at the same time."""
+        schedules = {name: job.schedule for name, job in self.jobs.items() if job.schedule is not None}
+        found = list(overlaps(schedules, {name: job.pairs for name, job in self.jobs.items()}))
+        if found:
+            errors = [
+                InitErrorDetails(type=wrong(why), loc=("jobs", job, "schedule"), input=None) for job, why in found
+            ]
+            raise ValidationError.from_exception_data("configuration", errors)
+        return self
 
     def system(self, name: str) -> System:
         """The system called `name`. Raises `ConfigError` where there is none."""
@@ -464,7 +476,7 @@ def load(path: Path) -> Config:
     document = read(path, os.environ)
     written = json.dumps(as_written(document.data), sort_keys=True)
     surroundings = Surroundings(
-        base=path.absolute().parent,
+        file=path.absolute(),
         config_hash=hashlib.sha256(written.encode()).hexdigest(),
         data=document.data,
     )

@@ -41,9 +41,14 @@ _CLOCK = r"(?:[01]\d|2[0-3]):[0-5]\d"
 class Surroundings:
     """What a part of the configuration has to know about the rest to check itself."""
 
-    base: Path
+    file: Path
     config_hash: str
     data: Mapping[str, Any]
+
+    @property
+    def base(self) -> Path:
+        """The directory of the file: where its relative paths start."""
+        return self.file.parent
 
     def names(self, section: str) -> list[str]:
         """The names in a section of the file: its systems, its pairs."""

@@ -32,7 +32,7 @@ from jobs.sealed import seal
 from jobs.warehouse import load_run
 from jobs.workspace import Workspace
 from pipelines import filesystem
-from pipelines.execution import expected_error
+from pipelines.execution import Verb, expected_error
 from reconcilers.errors import ReconError, Unreachable
 
 _ENDED = (api.JobState.JOB_STATE_FAILED, api.JobState.JOB_STATE_CANCELLED, api.JobState.JOB_STATE_UPDATED)
@@ -55,9 +55,7 @@ class Dataflow:
     endpoint: str | None = None
     pause: float = 10.0
 
-    def call_each(
-        self, verb: Callable[..., None], calls: Sequence[tuple[Any, ...]], watch: Callable[[], None] | None
-    ) -> None:
+    def call_each(self, verb: Verb, calls: Sequence[tuple[Any, ...]], watch: Callable[[], None] | None) -> None:
         """Launch the job of the pipeline whose verb this is, and return when it is done.
 
         Raises:
@@ -155,7 +153,14 @@ class Dataflow:
         return kind(transport="rest", client_options=options, credentials=AnonymousCredentials())
 
 
-def run_job(path: Path, job: str, progress: Progress, beam_args: tuple[str, ...] = ()) -> commands.Outcome:
+def run_job(
+    path: Path,
+    job: str,
+    progress: Progress,
+    beam_args: tuple[str, ...] = (),
+    resume: bool = False,
+    as_of: str | None = None,
+) -> commands.Outcome:
     """All steps of a job, led from here, each pipeline a Dataflow job; what it found goes to BigQuery.
 
     Raises:
@@ -164,7 +169,8 @@ def run_job(path: Path, job: str, progress: Progress, beam_args: tuple[str, ...]
     config = load(path)
     place = deployment(config)
     workspace = Workspace(str(config.workspace))
-    outcome = commands.run_job(path, job, progress, Dataflow(place, workspace.root, beam_args, progress))
+    engine = Dataflow(place, workspace.root, beam_args, progress)
+    outcome = commands.run_job(path, job, progress, engine, resume, as_of)
     progress("load into BigQuery …")
     with _told("BigQuery"):
         client = bigquery.Client(project=place.project, location=place.region)

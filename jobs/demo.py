@@ -30,7 +30,7 @@ _FINE = ("MATCHED", "IN_FLIGHT")
 _MISSING: Found = ("not judged", None)
 
 #: What a run writes beside the exports.
-_WORKSPACE = ("dq_results", "runs", "snapshots")
+_WORKSPACE = ("dq_results", "runs", "snapshots", "ledger.sqlite")
 
 
 @dataclass(frozen=True)
@@ -184,8 +184,10 @@ def _make_room(directory: Path) -> None:
     if foreign is not None:
         raise ConfigError(f"{directory}: {foreign} is not of an earlier demo; name an empty or new directory")
     for name in (*_WORKSPACE, "exports"):
-        if (directory / name).exists():
+        if (directory / name).is_dir():
             shutil.rmtree(directory / name)
+        else:
+            (directory / name).unlink(missing_ok=True)
     for name in WRITTEN:
         (directory / name).unlink(missing_ok=True)
 

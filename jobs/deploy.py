@@ -168,7 +168,7 @@ def _dag_jobs(place: Deploy, config: Config) -> dict[str, dict[str, Any]]:
         place.cloud_run_job(name): {
             "cron": job.schedule.cron,
             "timezone": job.schedule.timezone,
-            "blackout": [day.isoformat() for day in job.schedule.blackout],
+            "blackout": [day.isoformat() for day in sorted(job.schedule.dates)],
         }
         for name, job in config.jobs.items()
         if job.schedule is not None

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from jobs.sealed import unseal
 from pipelines import filesystem
 from pipelines.capture import capture_split
-from pipelines.execution import call_each
+from pipelines.execution import Verb, call_each
 from pipelines.reconcile import reconcile_part
 from pipelines.validate import answer_partition, list_bucket, measure_bucket
 
 #: The pipelines of a run by the name that the template knows them by.
-PIPELINES: dict[str, Callable[..., None]] = {
+PIPELINES: dict[str, Verb] = {
     "capture": capture_split,
     "validate": measure_bucket,
     "count": answer_partition,

@@ -155,7 +155,7 @@ def _unchanged(config: Config, event: Event) -> bool:
 
 def _faults(workspace: Workspace, run_id: str) -> pa.Table:
     """The keys of a run that need somebody, in order."""
-    from jobs.run import FAULTS
+    from jobs.run_state import FAULTS
     from pipelines.reconcile import read_parts
 
     columns = ["break_id", "class", "reason"]

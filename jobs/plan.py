@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from jobs import records
 from jobs.config import Config, Dataset, PairConfig, Spelling, System
 from jobs.published import events_snapshot
 from jobs.workspace import Workspace
@@ -29,6 +30,8 @@ from reconcilers.profiles import load
 from reconcilers.references import Normaliser
 from reconcilers.schemas import goods_schema, packs_schema
 from reconcilers.shares import Shares
+
+Sources = dict[str, dict[str, Snapshot]]
 
 
 def dataset_names(system: System) -> dict[str, Dataset]:
@@ -56,20 +59,57 @@ def systems_of(config: Config, pairs: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name for pair in stock for name in pair.split("~")))
 
 
+def sides_of(config: Config, pairs: Iterable[str]) -> list[tuple[str, str]]:
+    """Every dataset that the pairs need, as system and dataset: stock and events, and records."""
+    names = list(pairs)
+    stock = [(system, each) for system in systems_of(config, names) for each in dataset_names(config.system(system))]
+    return [*stock, *records.sides(config, names)]
+
+
 def newest_snapshots(
-    config: Config, workspace: Workspace, systems: Iterable[str], chosen: Mapping[str, str]
-) -> dict[str, dict[str, Snapshot]]:
+    config: Config,
+    workspace: Workspace,
+    sides: Iterable[tuple[str, str]],
+    chosen: Mapping[str, str],
+    now: datetime | None = None,
+) -> Sources:
     """The newest complete snapshot of every dataset, or the one chosen (`system/dataset` or `system`).
 
+    With `now`, the newest that is of that instant or before.
+
     Raises:
-        ConfigError: a dataset has no snapshot yet.
+        ConfigError: a dataset has no such snapshot yet.
     """
-    found: dict[str, dict[str, Snapshot]] = {}
-    for name in systems:
-        found[name] = {
-            dataset: _snapshot(workspace, name, dataset, chosen) for dataset in dataset_names(config.system(name))
-        }
+    found: Sources = {}
+    for system, dataset in sides:
+        found.setdefault(system, {})[dataset] = _snapshot(workspace, system, dataset, chosen, now)
     return found
+
+
+def stored_snapshots(workspace: Workspace, ids: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, Snapshot]]:
+    """The snapshots with these ids, by system and dataset."""
+    return {
+        system: {dataset: snapshots.load(workspace.root, system, dataset, each) for dataset, each in found.items()}
+        for system, found in ids.items()
+    }
+
+
+def stored_captures(workspace: Workspace, sides: Iterable[tuple[str, str]]) -> list[datetime]:
+    """The instants at which all of these datasets had been captured, one a capture, oldest first."""
+    captures: dict[str, datetime] = {}
+    complete: list[datetime] = []
+    for system, dataset in sides:
+        found = snapshots.list_snapshots(workspace.root, system, dataset)
+        if not found:
+            return []
+        complete.append(min(each.manifest.as_of_hi or each.manifest.as_of for each in found))
+        for each in found:
+            # Captures of one run share the beginning of their ids: its instant of judgement.
+            stamp = each.manifest.snapshot_id.split("-")[0]
+            judged = datetime.strptime(stamp, "%Y%m%dT%H%M%S%z")
+            last = each.manifest.as_of_hi or each.manifest.as_of
+            captures[stamp] = max(captures.get(stamp, judged), last)
+    return sorted({at for at in captures.values() if at >= max(complete)})
 
 
 def tasks(
@@ -78,9 +118,11 @@ def tasks(
     pairs: Iterable[str],
     sources: Mapping[str, Mapping[str, Snapshot]],
     now: datetime,
+    previous: Mapping[str, str | None],
 ) -> list[PairTask]:
-    """What the reconcile pipeline needs for each pair."""
-    return [_task(config, workspace, name, sources, now) for name in pairs]
+    """What the reconcile pipeline needs for each pair; `previous` is the run that each goes on from."""
+    directories = {name: run and workspace.run_directory(run) for name, run in previous.items()}
+    return [_task(config, workspace, name, sources, now, directories[name]) for name in pairs]
 
 
 def own_names(system: System) -> dict[str, list[str]]:
@@ -130,14 +172,24 @@ def _table(path: Path | None, columns: tuple[str, ...]) -> pa.Table | None:
     return table.select(list(columns))
 
 
-def _snapshot(workspace: Workspace, system: str, dataset: str, chosen: Mapping[str, str]) -> Snapshot:
+def _snapshot(
+    workspace: Workspace, system: str, dataset: str, chosen: Mapping[str, str], now: datetime | None
+) -> Snapshot:
     wanted = chosen.get(f"{system}/{dataset}", chosen.get(system))
     if wanted is not None:
         return snapshots.load(workspace.root, system, dataset, wanted)
-    newest = snapshots.newest(workspace.root, system, dataset)
-    if newest is None:
+    found = snapshots.list_snapshots(workspace.root, system, dataset)
+    if not found:
         raise ConfigError(f"no snapshot of {system}/{dataset} yet; `recon snapshot {system}` takes one")
-    return newest
+    if now is None:
+        return found[-1]
+    by_then = [each for each in found if (each.manifest.as_of_hi or each.manifest.as_of) <= now]
+    if not by_then:
+        first = min(each.manifest.as_of for each in found)
+        raise ConfigError(
+            f"no snapshot of {system}/{dataset} as of {now.isoformat()}; the first is of {first.isoformat()}"
+        )
+    return max(by_then, key=lambda each: (each.manifest.as_of, each.manifest.finished_at))
 
 
 def _task(
@@ -146,6 +198,7 @@ def _task(
     name: str,
     sources: Mapping[str, Mapping[str, Snapshot]],
     now: datetime,
+    previous: str | None,
 ) -> PairTask:
     a, b = name.split("~")
     rules = config.stock_pair(name)
@@ -182,7 +235,7 @@ def _task(
         stock_b=sources[b]["stock"],
         events_a=(*_feeds(config, a, sources[a]), *published[a]),
         events_b=(*_feeds(config, b, sources[b]), *published[b]),
-        previous=workspace.previous(name),
+        previous=previous,
         kits=_kits(config.system(a)),
     )
 

@@ -55,6 +55,7 @@ class Occasion:
         directory: for results, pages and failing rows.
         results: the `dq_results` that the rows are added to.
         engine: where the pipelines run.
+        counters: what they count is added to these.
     """
 
     run_id: str
@@ -63,6 +64,7 @@ class Occasion:
     directory: str
     results: str
     engine: Engine = ()
+    counters: dict[str, int] | None = None
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.config import Config
 from jobs.config_records import RecordsPair, split
-from pipelines import snapshots
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context
 from pipelines.records import RecordsTask, compare_snapshots
@@ -55,21 +54,6 @@ def take(run: Run, wanted: Iterable[Side]) -> dict[Side, Snapshot]:
             lambda system, dataset, rows: run.progress(f"snapshot {system}/{dataset}: {rows:,} rows"),
         )
     return {(each.manifest.system, each.manifest.dataset): each for each in taken}
-
-
-def newest(run: Run, pairs: Iterable[str], chosen: Mapping[str, str]) -> dict[Side, Snapshot]:
-    """The newest snapshot of every dataset that the pairs compare, or the one chosen. Raises `ConfigError`."""
-    found = {}
-    for system, dataset in sides(run.config, pairs):
-        wanted = chosen.get(f"{system}/{dataset}", chosen.get(system))
-        if wanted is not None:
-            found[system, dataset] = snapshots.load(run.workspace.root, system, dataset, wanted)
-            continue
-        snapshot = snapshots.newest(run.workspace.root, system, dataset)
-        if snapshot is None:
-            raise ConfigError(f"no snapshot of {system}/{dataset} yet; `recon run` takes one")
-        found[system, dataset] = snapshot
-    return found
 
 
 def compare(run: Run, pairs: Iterable[str], taken: Mapping[Side, Snapshot]) -> dict[str, Any]:
@@ -162,6 +146,7 @@ def _task(run: Run, name: str, pair: RecordsPair, taken: Mapping[Side, Snapshot]
     key_a, key_b = (run.config.system(system).records[dataset].key for system, dataset in (a, b))
     if len(key_a) != len(key_b):
         raise ConfigError(f"{name}: a key of {len(key_a)} columns against one of {len(key_b)}")
+    previous = run.previous.get(name)
     return RecordsTask(
         comparison=Comparison(
             key=key_a,
@@ -178,7 +163,7 @@ def _task(run: Run, name: str, pair: RecordsPair, taken: Mapping[Side, Snapshot]
         ),
         a=taken[a],
         b=taken[b],
-        previous=run.workspace.previous(name),
+        previous=previous and run.workspace.run_directory(previous),
     )
 
 

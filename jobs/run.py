@@ -1,10 +1,10 @@
-"""A run: snapshot, validate, reconcile, report; each step leaves durable data for the next."""
+"""What a run does: snapshot, validate, reconcile, report; `jobs.steps` has the order, and what is kept."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 from jobs import plan, records
 from jobs.config import Config
-from jobs.outputs import deliver
 from jobs.published import settle
+from jobs.run_state import FAULTS
 from jobs.summary import pair_summary, snapshot_summary
-from jobs.validate import validate_outputs, validate_snapshots
+from jobs.validate import validate_outputs
 from jobs.workspace import Workspace
 from pipelines import filesystem
 from pipelines.capture import capture
@@ -28,9 +28,6 @@ from reconcilers.errors import ExpectationsFailed
 from reports import html, model
 
 Sources = dict[str, dict[str, Snapshot]]
-
-#: The classes that somebody has to act on.
-FAULTS = ("BREAK", "CONFLICT", "LATE")
 
 
 class Progress(Protocol):
@@ -47,7 +44,10 @@ def silent(message: str, share: float | None = None) -> None:
 
 @dataclass
 class Run:
-    """A run under way: where it writes, and what it has found so far."""
+    """A run under way: where it writes, what it is about, and what it has counted so far.
+
+    `capturing` makes the block in which it captures.
+    """
 
     config: Config
     workspace: Workspace
@@ -56,8 +56,12 @@ class Run:
     job: str | None = None
     progress: Progress = silent
     engine: Engine = ()
+    pairs: tuple[str, ...] = ()
+    previous: Mapping[str, str | None] = field(default_factory=dict)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    capturing: Callable[[], AbstractContextManager[None]] = nullcontext
     timings: dict[str, float] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
 
     @property
     def directory(self) -> str:
@@ -90,6 +94,7 @@ def snapshot(run: Run, systems: Iterable[str]) -> Sources:
             run.now,
             run.engine,
             lambda system, dataset, rows: run.progress(f"snapshot {system}/{dataset}: {rows:,} rows"),
+            run.counters,
         )
     sources: Sources = {}
     for snapshot in taken:
@@ -98,9 +103,9 @@ def snapshot(run: Run, systems: Iterable[str]) -> Sources:
 
 
 def reconcile(
-    run: Run, pairs: list[str], sources: Sources, taken: Mapping[records.Side, Snapshot], *, check: bool = True
+    run: Run, sources: Sources, taken: Mapping[records.Side, Snapshot], validation: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Validate the snapshots, reconcile the pairs, write every output; returns the summary.
+    """Reconcile the pairs from validated snapshots and write every output; returns the summary.
 
     `sources` are the snapshots of stock and events, `taken` those of records.
 
@@ -108,19 +113,15 @@ def reconcile(
         ExpectationsFailed: a snapshot, or what was concluded, failed a critical expectation. The
             report says so, and nothing may be published from it.
     """
-    validation = []
-    if check and sources:
-        with run.step("validate"):
-            validation = validate_snapshots(run, sources)
     if any(result["critical"] for result in validation):
         finish(run, {}, sources, validation, [])
     _refuse(run, validation)
-    compared = records.compare(run, pairs, taken)
-    stock = [name for name in pairs if name not in compared]
+    compared = records.compare(run, run.pairs, taken)
+    stock = [name for name in run.pairs if name not in compared]
     summaries = _reconciled(run, stock, sources) if stock else {}
-    if check and stock:
+    if stock:
         with run.step("validate results"):
-            validation += validate_outputs(run, stock)
+            validation = [*validation, *validate_outputs(run, stock)]
     gates = [*_gates(run, summaries), *records.gates(run, compared)]
     summary = finish(run, summaries, sources, validation, gates, compared, taken)
     _refuse(run, validation)
@@ -136,7 +137,7 @@ def _refuse(run: Run, validation: list[dict[str, Any]]) -> None:
 
 def _reconciled(run: Run, pairs: list[str], sources: Sources) -> dict[str, dict[str, Any]]:
     """Reconcile pairs of stock; returns the summary of each."""
-    tasks = plan.tasks(run.config, run.workspace, pairs, sources, run.now)
+    tasks = plan.tasks(run.config, run.workspace, pairs, sources, run.now, run.previous)
     with run.step("reconcile"):
         tallies = reconcile_snapshots(
             tasks,
@@ -144,6 +145,7 @@ def _reconciled(run: Run, pairs: list[str], sources: Sources) -> dict[str, dict[
             run.directory,
             run.engine,
             lambda done, of: run.progress(f"reconcile: {done} of {of} buckets", done / of),
+            run.counters,
         )
     summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}
     for name in summaries:
@@ -178,6 +180,7 @@ def finish(
         "validation": validation,
         "gates": gates,
         "timings": run.timings,
+        "counters": run.counters,
     }
     with run.step("report"):
         report = report_of(run.workspace, summary)
@@ -185,8 +188,6 @@ def finish(
         path = filesystem.join(run.directory, "report.html")
         filesystem.write_atomic(path, html.render(report).encode())
     run.workspace.write_json(run.run_id, "summary.json", summary)
-    if run.job in run.config.jobs:
-        deliver(run.config, summary)
     return summary
 
 

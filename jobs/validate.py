@@ -114,7 +114,7 @@ def validate(occasion: Occasion, subjects: list[Subject]) -> list[dict[str, Any]
     directory, engine = occasion.directory, occasion.engine
     work = filesystem.join(directory, "work")
     measurements = [Measurement(s.name, s.rows, p.metrics, s.others) for s, p in zip(subjects, plans, strict=True)]
-    values = measure_rows(measurements, work, engine)
+    values = measure_rows(measurements, work, engine, occasion.counters)
     listings = [
         (m, p.failing(v), filesystem.join(directory, m.name, "unexpected.parquet"))
         for m, p, v in zip(measurements, plans, values, strict=True)
@@ -196,7 +196,8 @@ def _facts(
 
 def _occasion(run: Run) -> Occasion:
     results = filesystem.join(run.workspace.root, "dq_results")
-    return Occasion(run.run_id, run.job, run.now, filesystem.join(run.directory, "validation"), results, run.engine)
+    directory = filesystem.join(run.directory, "validation")
+    return Occasion(run.run_id, run.job, run.now, directory, results, run.engine, run.counters)
 
 
 def _about(occasion: Occasion, subject: Subject) -> Mapping[str, Any]:

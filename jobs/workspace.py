@@ -25,30 +25,20 @@ class Workspace:
     def new_run_id(self, now: datetime, label: str) -> str:
         """A run id that is not taken: the instant of judgement, what ran, a number if need be."""
         stem = f"{now:%Y%m%dT%H%M%SZ}-{label}"
-        taken = set(self._names())
+        taken = set(self.run_ids())
         numbers = (stem if n == 1 else f"{stem}-{n}" for n in range(1, len(taken) + 2))
         return next(name for name in numbers if name not in taken)
 
     def runs(self) -> list[dict[str, Any]]:
         """The summaries of all finished runs, oldest first."""
-        finished = [
-            self.summary(name)
-            for name in self._names()
-            if filesystem.exists(filesystem.join(self.run_directory(name), "summary.json"))
-        ]
+        finished = [self.summary(name) for name in self.run_ids() if self.has(name, "summary.json")]
         return sorted(finished, key=lambda summary: (summary["started_at"], summary["run_id"]))
 
     def summary(self, run_id: str) -> dict[str, Any]:
         """The summary of a run. Raises `ConfigError` where there is no such finished run."""
-        path = filesystem.join(self.run_directory(run_id), "summary.json")
-        if not filesystem.exists(path):
+        summary = self.read_json(run_id, "summary.json")
+        if summary is None:
             raise ConfigError(f"no finished run {run_id!r} in {self.root}; `recon runs` lists them")
-        with filesystem.open_read(path) as file:
-            text = file.read()
-        try:
-            summary: dict[str, Any] = json.loads(text)
-        except ValueError as error:
-            raise Unreachable(f"{path}: not a summary: {error}") from error
         return summary
 
     def resolve(self, run_id: str | None) -> dict[str, Any]:
@@ -60,10 +50,35 @@ class Workspace:
             raise ConfigError(f"no finished run in {self.root}; start with `recon run` or `recon diff`")
         return runs[-1]
 
-    def previous(self, pair: str) -> str | None:
-        """The directory of the last finished run that reconciled `pair`."""
-        runs = [run["run_id"] for run in self.runs() if pair in {**run["pairs"], **run.get("records", {})}]
-        return self.run_directory(runs[-1]) if runs else None
+    def previous(self, pair: str, now: datetime) -> str | None:
+        """The finished run that judged `pair` last, as of `now`.
+
+        A replay of an earlier night is not what tonight goes on from.
+        """
+        judged = [
+            run
+            for run in self.runs()
+            if pair in {**run["pairs"], **run.get("records", {})} and datetime.fromisoformat(run["now"]) <= now
+        ]
+        last = max(judged, key=lambda run: (datetime.fromisoformat(run["now"]), run["started_at"]), default=None)
+        return None if last is None else str(last["run_id"])
+
+    def has(self, run_id: str, name: str) -> bool:
+        """Whether a run has written this file."""
+        return filesystem.exists(filesystem.join(self.run_directory(run_id), name))
+
+    def read_json(self, run_id: str, name: str) -> dict[str, Any] | None:
+        """A JSON document of a run; None where it has not written it. Raises `Unreachable` where it is damaged."""
+        path = filesystem.join(self.run_directory(run_id), name)
+        if not filesystem.exists(path):
+            return None
+        with filesystem.open_read(path) as file:
+            text = file.read()
+        try:
+            document: dict[str, Any] = json.loads(text)
+        except ValueError as error:
+            raise Unreachable(f"{path}: damaged: {error}") from error
+        return document
 
     def write_json(self, run_id: str, name: str, document: Mapping[str, Any]) -> str:
         """Write one JSON document of a run, atomically; returns its path."""
@@ -72,6 +87,7 @@ class Workspace:
         filesystem.write_atomic(path, text.encode())
         return path
 
-    def _names(self) -> list[str]:
+    def run_ids(self) -> list[str]:
+        """The names below `runs/`, whatever they hold."""
         directory = filesystem.join(self.root, "runs")
         return [path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.list_dirs(directory)]

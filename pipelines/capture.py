@@ -91,8 +91,9 @@ def capture(
     now: datetime,
     engine: Engine = (),
     progress: Progress = lambda system, dataset, rows: None,
+    counters: dict[str, int] | None = None,
 ) -> list[Snapshot]:
-    """Capture datasets, each at its own instant, in one pipeline.
+    """Capture datasets, each at its own instant, in one pipeline, whose counts go to `counters`.
 
     Returns:
         The snapshots, in the order of the requests.
@@ -106,10 +107,10 @@ def capture(
         # As many buckets for all of them as the largest needs: then no bucket is read twice.
         largest = max((plan.estimated_rows for _, _, plan in planned), default=0)
         taken = [_begun(*each, workspace, now, buckets_for(largest)) for each in planned]
-        _read([each for each in taken if not isinstance(each.source, Tap)], engine)
+        _read([each for each in taken if not isinstance(each.source, Tap)], engine, counters)
     found = []
     with _taps(taken) as taps:
-        _read(taps, engine)
+        _read(taps, engine, counters)
         for each in taken:
             found.append(_finished(each, now))
             progress(each.request.system, each.request.dataset, found[-1].manifest.rows)
@@ -127,7 +128,7 @@ def _taps(taken: list[_Taken]) -> Iterator[list[_Taken]]:
             cast(Tap, each.source).close()
 
 
-def _read(taken: list[_Taken], engine: Engine) -> None:
+def _read(taken: list[_Taken], engine: Engine, counters: dict[str, int] | None) -> None:
     """Read every split: here where only the source that planned it can, else in a pipeline."""
     for each in taken:
         if each.plan.local:
@@ -135,11 +136,11 @@ def _read(taken: list[_Taken], engine: Engine) -> None:
                 capture_split(task, each.source)
     calls = [(task,) for each in taken if not each.plan.local for task in each.tasks()]
     if calls:
-        call_each(capture_split, calls, engine)
+        call_each(capture_split, calls, engine, counters=counters)
 
 
-def capture_split(task: CaptureTask, source: Source | None = None) -> None:
-    """Read one split, write its parts and rejects, and last of all its counts."""
+def capture_split(task: CaptureTask, source: Source | None = None) -> dict[str, int]:
+    """Read one split, write its parts and rejects, and last of all its counts; returns what to count."""
     request = task.request
     counts = _Counts(task, source or open_source(request.connector, request.options, request.context))
     files = _written(task, counts.rows())
@@ -157,6 +158,12 @@ def capture_split(task: CaptureTask, source: Source | None = None) -> None:
         as_of_hi=counts.highest.isoformat() if counts.highest else None,
     )
     filesystem.write_atomic(_result_path(task.directory, task.number), result.to_json().encode())
+    return {
+        "splits": 1,
+        "rows_read": counts.read,
+        "rows_rejected": counts.read - counts.kept,
+        "bytes_written": sum(part.bytes for part in files),
+    }
 
 
 def _written(task: CaptureTask, rows: Iterator[pa.Table]) -> tuple[snapshots.PartFile, ...]:

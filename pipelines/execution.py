@@ -8,12 +8,15 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, suppress
 from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
+from apache_beam.runners.runner import PipelineResult
 
 from reconcilers import errors
 
@@ -31,12 +34,14 @@ _EXPECTED = re.compile(r"reconcilers\.errors\.(\w+): (.*?)(?: \[while running [^
 _NO_PROGRAM = re.compile(r"Unable to (?:parse|fetch remote) (.*?)(?: URL)?(?: at)? \"?(\S+?)\"?[.:](?:\s|$)")
 
 
+#: A step on one piece of work, which may say what it has counted.
+Verb = Callable[..., Mapping[str, int] | None]
+
+
 class Elsewhere(Protocol):
     """Something that runs a pipeline in a place of its own, such as a job of a service."""
 
-    def call_each(
-        self, verb: Callable[..., None], calls: Sequence[tuple[Any, ...]], watch: Callable[[], None] | None
-    ) -> None:
+    def call_each(self, verb: Verb, calls: Sequence[tuple[Any, ...]], watch: Callable[[], None] | None) -> None:
         """Do what `call_each` does, and return when it is done. Raises `ReconError` where it failed."""
         ...
 
@@ -46,15 +51,17 @@ Engine = tuple[str, ...] | Elsewhere
 
 
 def call_each(
-    verb: Callable[..., None],
+    verb: Verb,
     calls: Sequence[tuple[Any, ...]],
     engine: Engine = (),
     watch: Callable[[], None] | None = None,
+    counters: dict[str, int] | None = None,
 ) -> None:
     """Call `verb` once with each tuple of arguments, spread over the workers of an engine.
 
     This is the one pipeline of the project: what a call finds, it writes; nothing is shuffled but the
-    arguments. A call may be repeated, so it must write the same files again.
+    arguments. A call may be repeated, so it must write the same files again. What the calls of an engine
+    of Beam's own count is added to `counters`, as `verb.name`.
 
     Raises:
         ConfigError: Beam does not know an option or runner.
@@ -63,15 +70,20 @@ def call_each(
     if not isinstance(engine, tuple):
         engine.call_each(verb, calls, watch)
         return
-    with pipeline(engine, watch) as built:
-        _ = built | "Calls" >> beam.Create(calls) | "Spread" >> beam.Reshuffle() | verb.__name__ >> beam.MapTuple(verb)
+    name = verb.__name__
+    with pipeline(engine, watch, counters) as built:
+        done = built | "Calls" >> beam.Create(calls) | "Spread" >> beam.Reshuffle() | name >> beam.MapTuple(verb)
+        _ = done | "Count" >> beam.ParDo(Count(name))
 
 
 @contextmanager
-def pipeline(args: tuple[str, ...] = (), watch: Callable[[], None] | None = None) -> Iterator[beam.Pipeline]:
+def pipeline(
+    args: tuple[str, ...] = (), watch: Callable[[], None] | None = None, counters: dict[str, int] | None = None
+) -> Iterator[beam.Pipeline]:
     """A pipeline that runs when the block ends; `args` are Beam's own options.
 
-    While it runs, `watch` is called now and then, to tell how far it is.
+    While it runs, `watch` is called now and then, to tell how far it is. What its steps counted is
+    added to `counters`.
 
     Raises:
         ConfigError: Beam does not know an option or runner.
@@ -95,6 +107,33 @@ def pipeline(args: tuple[str, ...] = (), watch: Callable[[], None] | None = None
             if expected is None:
                 raise
             raise expected from None
+    if counters is not None:
+        for name, amount in counted(result).items():
+            counters[name] = counters.get(name, 0) + amount
+
+
+class Count(beam.DoFn):  # type: ignore[misc]
+    """Adds what each element says to counters of that name: elements are mappings name → amount, or None.
+
+    A retried bundle may count twice on a distributed runner: counters tell how it went, never what is true.
+    """
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+
+    def process(self, element: Mapping[str, int] | None) -> None:
+        """Count one element."""
+        for name, amount in (element or {}).items():
+            Metrics.counter(self.step, name).inc(amount)
+
+
+def counted(result: PipelineResult) -> dict[str, int]:
+    """The counters of a finished pipeline that `Count` made, as `verb.name`."""
+    found: dict[str, int] = {}
+    for each in result.metrics().query(MetricsFilter().with_step("Count"))["counters"]:
+        name = f"{each.key.metric.namespace}.{each.key.metric.name}"
+        found[name] = found.get(name, 0) + int(each.committed)
+    return found
 
 
 def expected_error(text: str) -> errors.ReconError | None:

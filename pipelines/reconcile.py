@@ -80,10 +80,12 @@ def reconcile_snapshots(
     destination: str,
     engine: Engine = (),
     progress: Callable[[int, int], None] = lambda done, of: None,
+    counters: dict[str, int] | None = None,
 ) -> pa.Table:
     """Reconcile pairs from their snapshots and write every output below `destination`.
 
-    While it runs, `progress` is told how many buckets are done, of how many.
+    While it runs, `progress` is told how many buckets are done, of how many. Buckets that an attempt
+    before has finished are left as they are.
 
     Returns:
         The tallies of all buckets, with a column `pair`.
@@ -96,12 +98,15 @@ def reconcile_snapshots(
         filesystem.makedirs(filesystem.join(destination, output))
     calls = [(task, bucket, run, destination) for task in tasks for bucket in range(task.buckets)]
     tallies = filesystem.join(destination, "tally")
-    call_each(reconcile_part, calls, engine, lambda: progress(len(filesystem.list_files(tallies)), len(calls)))
+    done = {path.rsplit("/", 1)[-1] for path in filesystem.list_files(tallies)}
+    left = [call for call in calls if part_name(call[0].pair.name, call[1], call[0].buckets) not in done]
+    watch = lambda: progress(len(filesystem.list_files(tallies)), len(calls))  # noqa: E731
+    call_each(reconcile_part, left, engine, watch, counters)
     return read_tallies(destination)
 
 
-def reconcile_part(task: PairTask, bucket: int, run: str, destination: str) -> None:
-    """Read one bucket of a pair, reconcile it, and write its part of each output."""
+def reconcile_part(task: PairTask, bucket: int, run: str, destination: str) -> dict[str, int]:
+    """Read one bucket of a pair, reconcile it, and write its part of each output; returns what to count."""
     of = task.buckets
     inputs = Inputs(
         stock_a=task.stock_a.read_bucket(bucket, of, _STOCK),
@@ -111,6 +116,13 @@ def reconcile_part(task: PairTask, bucket: int, run: str, destination: str) -> N
     )
     result = reconcile_bucket(inputs, task.pair, run, _previous(task, bucket, of), threads=1)
     write_part(result, task.pair, destination, part_name(task.pair.name, bucket, of))
+    return {
+        "buckets": 1,
+        "keys": len(result.levels),
+        "breaks": len(result.breaks),
+        "documents_in_flight": len(result.in_flight),
+        "corrections": len(result.corrections),
+    }
 
 
 def part_name(pair: str, bucket: int, of: int) -> str:

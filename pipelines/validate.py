@@ -79,7 +79,9 @@ class Measurement:
         }
 
 
-def measure_rows(measurements: Iterable[Measurement], work: str, engine: Engine = ()) -> list[Values]:
+def measure_rows(
+    measurements: Iterable[Measurement], work: str, engine: Engine = (), counters: dict[str, int] | None = None
+) -> list[Values]:
     """The values of all metrics of each measurement; `work` is a directory for what is in between.
 
     Raises:
@@ -88,7 +90,7 @@ def measure_rows(measurements: Iterable[Measurement], work: str, engine: Engine 
     asked = list(measurements)
     filesystem.makedirs(work)
     buckets = [(each, bucket, work) for each in asked for bucket in range(each.rows.buckets)]
-    call_each(measure_bucket, buckets, engine)
+    call_each(measure_bucket, buckets, engine, counters=counters)
     spread = [
         (each, number, partition, work)
         for each in asked
@@ -105,8 +107,12 @@ def near(calls: int, engine: Engine) -> Engine:
     return engine if calls > FEW else ()
 
 
-def measure_bucket(measurement: Measurement, bucket: int, work: str) -> None:
-    """Measure one bucket and write its values, and the counts of what is compared across buckets."""
+def measure_bucket(measurement: Measurement, bucket: int, work: str) -> dict[str, int]:
+    """Measure one bucket and write its values, and the counts of what is compared across buckets.
+
+    Returns:
+        What to count.
+    """
     rows = measurement.read(bucket)
     by = measurement.rows.bucketed_by
     values = measure(rows, measurement.metrics, measurement.read_others(bucket), by)
@@ -114,6 +120,7 @@ def measure_bucket(measurement: Measurement, bucket: int, work: str) -> None:
     for number, tables in enumerate(counts.count_values(rows, asked, measurement.partitions) if asked else ()):
         _write_groups(_path(work, measurement, f"counts-{number}", bucket, "parquet"), tables)
     filesystem.write_atomic(_path(work, measurement, "values", bucket), to_json(values).encode())
+    return {"buckets": 1, "rows": len(rows)}
 
 
 def answer_partition(measurement: Measurement, number: int, partition: int, work: str) -> None:

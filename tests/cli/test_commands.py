@@ -18,7 +18,7 @@ from shell import recon
 
 COMMANDS = (
     *("init", "demo", "doctor", "snapshot", "validate", "diff", "run", "report", "explain"),
-    *("test", "runs", "show", "export", "profiles", "connectors"),
+    *("test", "runs", "show", "export", "profiles", "connectors", "replay", "gc"),
 )
 
 

@@ -29,6 +29,9 @@ TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
         config_records.RecordsPair,
         config_records.FieldRule,
         config_records.Conditions,
+        config.Schedule,
+        config.Observe,
+        config.Retention,
     ],
     ids=str,
 )
