@@ -173,7 +173,7 @@ def finish(
         "tool_version": version("recon-toolkit"),
         "verdict": "",
         "pairs": pairs,
-        "records": compared,
+        "records": dict(compared),
         "snapshots": [
             snapshot_summary(s) for s in [*(s for found in sources.values() for s in found.values()), *taken.values()]
         ],
