@@ -63,7 +63,7 @@ def _run(arguments: list[str], beam_args: tuple[str, ...]) -> int:
     except BrokenPipeError:
         return 0
     except Exception:
-        traceback.print_exc()
+        traceback.print_exc(file=sys.__stderr__)
         lines, code = ["this is a bug, please report it with the lines above"], 70
     for line in lines:
         if logs.is_json():

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
@@ -176,17 +176,20 @@ def _watched(watch: Callable[[], None] | None) -> Iterator[None]:
 
 @contextmanager
 def _quiet_workers() -> Iterator[None]:
-    """Workers log and print the traceback of every error; it is told once, by the caller."""
+    """Workers log and print the traceback of every error; it is told once, by the caller.
+
+    The workers of a pipeline that failed go on for a while, and stay quiet.
+    """
     loggers = [logging.getLogger(f"apache_beam.runners.{name}") for name in ("common", "worker")]
-    before = [logger.level for logger in loggers]
+    before, stream = [logger.level for logger in loggers], sys.stderr
     for logger in loggers:
         logger.setLevel(logging.CRITICAL)
-    try:
-        with redirect_stderr(_WithoutTracebacks(sys.stderr)):
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
+    if not isinstance(stream, _WithoutTracebacks):
+        sys.stderr = _WithoutTracebacks(stream)
+    yield
+    sys.stderr = stream
+    for logger, level in zip(loggers, before, strict=True):
+        logger.setLevel(level)
 
 
 class _WithoutTracebacks(io.TextIOBase):

@@ -59,7 +59,9 @@ def test_it_runs_as_it_stands_and_finds_what_is_in_the_exports(tmp_path):
     for snapshot in taken:
         sources.setdefault(snapshot.manifest.system, {})[snapshot.manifest.dataset] = snapshot
     directory = workspace.run_directory("try")
-    reconcile_snapshots(plan.tasks(config, workspace, config.pairs, sources, config.now), "try", directory)
+    reconcile_snapshots(
+        plan.tasks(config, workspace, config.pairs, sources, config.now, dict.fromkeys(config.pairs)), "try", directory
+    )
     levels = {row["sku"]: row for row in read_output(directory, "levels").to_pylist()}
     assert {sku: (row["class"], row["raw_diff"], row["unexplained"]) for sku, row in levels.items()} == {
         "STRAINER": ("BREAK", Decimal(3), Decimal(3)),

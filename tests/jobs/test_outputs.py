@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 
 import pytest
 
@@ -62,7 +63,9 @@ def test_what_the_summary_says_is_there(ran, warehouse):
     run_id = summary["run_id"]
     assert loaded(warehouse, "runs", "pair, job, `keys`", run_id) == [("storefront~erp", "nightly", pair["keys"])]
     classes = loaded(warehouse, "classes", "class, `keys`, units, value", run_id)
-    assert classes == sorted((name, c["keys"], c["units"], c["value"]) for name, c in pair["classes"].items())
+    assert classes == sorted(
+        (name, c["keys"], Decimal(c["units"]), Decimal(c["value"])) for name, c in pair["classes"].items()
+    )
     # four snapshots, and what the run concluded: levels, breaks, corrections
     assert len(loaded(warehouse, "validation", "system, dataset, success", run_id)) == 4 + 3
     rows = {(s["system"], s["dataset"]): s["rows"] for s in summary["snapshots"]}
