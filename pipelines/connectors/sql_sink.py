@@ -163,8 +163,10 @@ class Sink:
     def _rows(self, connection: sa.Connection, keys: Sequence[Key], *, lock: bool = False) -> dict[Key, list[_Row]]:
         """The rows of the table by (SKU, location); locked, their order is the same for everybody."""
         wanted = set(keys)
+        # by lists of both, not of pairs, which a planner takes for hundreds of conditions
+        skus, locations = (sorted(set(names)) for names in zip(*wanted, strict=True))
         query = sa.select(self.sku, self.location, self.quantity).where(
-            sa.tuple_(self.sku, self.location).in_(sorted(wanted))
+            self.sku.in_(_bound("skus", skus)), self.location.in_(_bound("locations", locations))
         )
         if lock:
             query = query.order_by(self.sku, self.location).with_for_update()
