@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -58,13 +58,24 @@ class Server:
         return done.stdout
 
     def up(self):
-        """Start it, and wait until it answers."""
-        self.process = subprocess.Popen(
-            self.start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_as(self.account)
-        )
-        # The clients have no way to wait for a socket that is not there yet.
-        again = f"for i in $(seq 300); do {' '.join(self.ping)} >/dev/null 2>&1 && exit 0; sleep 0.1; done; exit 1"
-        subprocess.run(["sh", "-c", again], check=True)
+        """Start it, and wait until it answers; what a killed one has left may refuse the first attempts."""
+        for _ in range(50):
+            self.process = subprocess.Popen(
+                self.start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **_as(self.account)
+            )
+            if self._answers():
+                return
+        raise RuntimeError(f"{self.scheme} does not start")
+
+    def _answers(self):
+        """Whether it answers; False where it has ended instead."""
+        for _ in range(300):
+            if subprocess.run(self.ping, capture_output=True, check=False).returncode == 0:
+                return True
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(0.1)
+                return False
+        return False
 
     def down(self, how=signal.SIGKILL):
         """End it, by default at once."""
