@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,7 @@ import pyarrow as pa
 from reconcilers.pairs import Pair, Side
 from reconcilers.references import Normaliser
 from reconcilers.schemas import (
+    Class,
     Kind,
     Reason,
     breaks_schema,
@@ -107,7 +109,8 @@ def reconcile_bucket(
         con.register("previous", closed_schema().empty_table() if previous is None else previous)
         for step in ("postings", "lines", "documents", "levels"):
             con.execute(_SQL[step])
-        judged, settled = (_shared(con.sql(f"from {view}").to_arrow_table(), pair) for view in ("level", "settled"))
+        judged = _shared(con.sql("from level").to_arrow_table(), pair)
+        settled = _shared(_settled(con, pair), pair)
         con.register("judged_level", judged)
         con.execute(_SQL["breaks"])
         columns = levels_schema(pair.scale).names
@@ -119,6 +122,20 @@ def reconcile_bucket(
             corrections=_result(con, "correction", corrections_schema(pair.scale)),
             tally=_result(con, "tally", tally_schema()),
         )
+
+
+def _settled(con: duckdb.DuckDBPyConnection, pair: Pair) -> pa.Table:
+    """The levels of keys that need no judgement, which are most: what they have in common is made here, once."""
+    rows = con.sql("from settled").to_arrow_table()
+    schema = levels_schema(pair.scale)
+    zeros = dict.fromkeys(("raw_diff", "expected_diff", "unexplained", "unexplained_lo", "unexplained_hi"), Decimal(0))
+    common = {"pair": pair.name, "class": str(Class.MATCHED), "reason": None, **zeros}
+    columns = {
+        **{name: pa.repeat(pa.scalar(value, schema.field(name).type), len(rows)) for name, value in common.items()},
+        **{name: rows[name] for name in rows.column_names},
+        "quantity_b": rows["quantity_a"],
+    }
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def _shared(levels: pa.Table, pair: Pair) -> pa.Table:

@@ -87,8 +87,13 @@ with candidate as (
 )
 select
     sku, location,
-    to_json(list({'reason': reason, 'quantity': quantity::quantity::varchar, 'evidence': evidence}
-        order by place, abs(quantity) desc, evidence)[:10])::varchar as causes
+    to_json(list_transform(
+        list_sort(list({
+            'place': place, 'less': -abs(quantity), 'evidence': evidence,
+            'reason': reason, 'quantity': quantity::quantity::varchar
+        }))[:10],
+        lambda c: {'reason': c.reason, 'quantity': c.quantity, 'evidence': c.evidence}
+    ))::varchar as causes
 from candidate
 group by sku, location;
 
@@ -110,9 +115,7 @@ create or replace temp table break as
 with aged as (
     select
         i.*,
-        p.break_id is not null
-            and (p.status = 'TRANSIENT') = (class = 'IN_FLIGHT')
-            and p.status <> 'CLOSED' as goes_on,
+        p.break_id is not null and p.status <> 'CLOSED' as goes_on,
         if(goes_on, p.first_seen_run, getvariable('run')) as first_seen_run,
         if(goes_on, p.runs_seen, 0) + 1 as runs_seen,
         case
@@ -127,11 +130,8 @@ with aged as (
         (price * abs(if(coalesce(unexplained, 0) <> 0, unexplained, coalesce(expected_diff, raw_diff))))::quantity
             as value
     from identified i
-    left join previous p using (break_id)
-    -- a break that closed while something was on its way is remembered as both
-    qualify row_number() over (
-        partition by break_id order by (p.status = 'TRANSIENT') = (class = 'IN_FLIGHT') desc nulls last
-    ) = 1
+    -- a break that closed while something was on its way is remembered as both, and goes on as what it is
+    left join previous p on p.break_id = i.break_id and (p.status = 'TRANSIENT') = (class = 'IN_FLIGHT')
 )
 select
     a.*,

@@ -64,7 +64,7 @@ select
     ) as settled
 from stock_a a
 full join stock_b b using (sku, location)
-full join key_line l using (sku, location);
+full join (select sku, location from key_line) l using (sku, location);
 
 create or replace temp view key as
 select
@@ -163,21 +163,13 @@ select
     predicted_now, shown_now, price, cut_off
 from judged;
 
+-- Of a settled key only this is worth computing; the rest is the same for all (`stock._settled`).
 create or replace temp view settled as
 select
-    getvariable('pair') as pair,
     sku, location,
-    quantity_a, as_of_a, quantity_b, as_of_b,
-    0::quantity as raw_diff,
-    0::quantity as expected_diff,
-    0::quantity as unexplained,
-    0::quantity as unexplained_lo,
-    0::quantity as unexplained_hi,
-    'MATCHED' as class,
-    null::varchar as reason,
+    quantity_a, as_of_a, as_of_b,
     (quantity_b - coalesce(g.safety_stock, getvariable('safety_stock')))::quantity as atp,
-    published(atp, quantity_b)::quantity as publish,
-    price
+    published(atp, quantity_b)::quantity as publish
 from shown
 left join goods g using (sku)
 where settled;
