@@ -123,7 +123,8 @@ def _config_remedy(path: Path) -> str:
 
 
 def _configuration(path: Path, config: Config) -> Iterator[Finding]:
-    counts = f"{len(config.systems)} systems, {len(config.pairs)} pairs, {len(config.jobs)} jobs"
+    parts = {"system": len(config.systems), "pair": len(config.pairs), "job": len(config.jobs)}
+    counts = ", ".join(f"{count} {name}{'' if count == 1 else 's'}" for name, count in parts.items())
     yield _fine("configuration", f"{path}: {counts}")
     if config.now is not None:
         yield _fine("clock", f"fixed at {config.now.isoformat()} by `now:`; remove it to judge at the present")

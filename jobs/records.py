@@ -51,7 +51,7 @@ def take(run: Run, wanted: Iterable[Side]) -> dict[Side, Snapshot]:
             run.workspace.root,
             run.now,
             run.engine,
-            lambda system, dataset, rows: run.progress(f"snapshot {system}/{dataset}: {rows:,} rows"),
+            lambda snapshot: run.progress(f"snapshot {snapshot.manifest.told}"),
         )
     return {(each.manifest.system, each.manifest.dataset): each for each in taken}
 

@@ -93,7 +93,7 @@ def snapshot(run: Run, systems: Iterable[str]) -> Sources:
             run.workspace.root,
             run.now,
             run.engine,
-            lambda system, dataset, rows: run.progress(f"snapshot {system}/{dataset}: {rows:,} rows"),
+            lambda snapshot: run.progress(f"snapshot {snapshot.manifest.told}"),
             run.counters,
         )
     sources: Sources = {}

@@ -31,7 +31,7 @@ from reconcilers.canonical import Canonical, Mapping, canonicalise, check_column
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 from reconcilers.keyed import BUCKET_KEY, RecordsMapping, keyed
 
-Progress = Callable[[str, str, int], None]
+Progress = Callable[[Snapshot], None]
 
 _LOG = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ def capture(
     workspace: str,
     now: datetime,
     engine: Engine = (),
-    progress: Progress = lambda system, dataset, rows: None,
+    progress: Progress = lambda snapshot: None,
     counters: dict[str, int] | None = None,
 ) -> list[Snapshot]:
     """Capture datasets, each at its own instant, in one pipeline, whose counts go to `counters`.
@@ -113,7 +113,7 @@ def capture(
         _read(taps, engine, counters)
         for each in taken:
             found.append(_finished(each, now))
-            progress(each.request.system, each.request.dataset, found[-1].manifest.rows)
+            progress(found[-1])
     return found
 
 

@@ -96,6 +96,16 @@ class Manifest:
             fields[name] = None if fields[name] is None else fields[name].isoformat()
         return json.dumps(fields, indent=2, ensure_ascii=False)
 
+    @property
+    def told(self) -> str:
+        """What was captured, and what was not, in a line."""
+        kept = f"{self.system}/{self.dataset}: {self.rows:,} rows"
+        if not self.rejected:
+            return kept
+        reason, count = max(self.reject_reasons.items(), key=lambda item: item[1])
+        which = reason if count == self.rejected else f"{count:,} of them {reason}"
+        return f"{kept}, {self.rejected:,} rejected ({which})"
+
     @staticmethod
     def from_json(text: str | bytes) -> Manifest:
         """The manifest that `to_json` wrote. Raises `ValueError`, `KeyError` or `TypeError` otherwise."""

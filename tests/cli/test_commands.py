@@ -108,6 +108,13 @@ def test_progress_is_on_stderr_in_plain_lines(shop):
     assert "snapshot …" not in done.out
 
 
+def test_progress_says_what_was_rejected_and_why(tmp_path):
+    recon("init", at=tmp_path)
+    stock = next((tmp_path / "exports").glob("storefront-stock-*.csv"))
+    stock.write_text(stock.read_text().replace(",37,", ",many,"))
+    assert "storefront/stock: 5 rows, 1 rejected (available: not a number)" in recon("snapshot", at=tmp_path).err
+
+
 def test_a_terminal_gets_a_line_that_is_overwritten(shop):
     main, terminal = pty.openpty()
     with subprocess.Popen(

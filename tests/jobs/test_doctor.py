@@ -35,7 +35,7 @@ def test_a_fresh_start_is_fine_and_says_what_there_is(path):
     findings = examine(path)
     assert [finding for finding in findings if not finding.ok] == []
     told = {finding.check: finding.message for finding in findings}
-    assert told["configuration"] == f"{path}: 2 systems, 1 pairs, 1 jobs"
+    assert told["configuration"] == f"{path}: 2 systems, 1 pair, 1 job"
     assert told["clock"].startswith("fixed at 2026-03-02T06:00:00+00:00")
     assert re.fullmatch(
         r"1 source in 1 split, about \d rows, as of 2026-03-02T05:00:00\+00:00, answered in \d\.\d\d s",
