@@ -27,7 +27,7 @@ EFFECTS = {
         "RECEIPT": 1, "XFER_IN": 1, "XFER_OUT": -1, "ADJUST": 1,
     },
     "erp.on_hand": {
-        "SHIP": -1, "RETURN_RECV": 1, "POS_SALE": -1, "POS_RETURN": 1,
+        "SHIP": -1, "RETURN_RECV": 1, "SCRAP": -1, "POS_SALE": -1, "POS_RETURN": 1,
         "RECEIPT": 1, "XFER_IN": 1, "XFER_OUT": -1, "ADJUST": 1,
     },
     "wms.on_hand": {"SHIP": -1, "RETURN_RECV": 1, "RECEIPT": 1, "XFER_IN": 1, "XFER_OUT": -1, "ADJUST": 1},
@@ -51,6 +51,7 @@ class Event:
     location: str = "L1"
     doc: str | None = None
     event_id: str | None = None
+    document: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,7 @@ class World:
                     "sku": event.sku,
                     "location": event.location,
                     "quantity": event.quantity,
+                    "document_quantity": event.document,
                     "posted_at": getattr(event, side),
                 }
                 for event in self.events
