@@ -151,6 +151,8 @@ select
             when duplicated <> 0 and unexplained = duplicated then 'DUPLICATE_BACKEND_ORDER'
             when misposted <> 0 and unexplained = misposted then if(overposted < 0, 'TRANSFER_SHORT', 'TRANSFER_OVER')
             when duplicated <> 0 and unexplained = duplicated + misposted then 'DUPLICATE_BACKEND_ORDER'
+            when getvariable('basis') = 'committed'
+                then if(unexplained > 0, 'RESERVATION_ORPHAN', 'RESERVATION_MISSING')
             else 'UNEXPLAINED'
         end
         else if(document_reason = 'ORDER_OPEN' and promisable < 0, 'BACKORDER_OPEN', document_reason)
