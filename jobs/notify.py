@@ -7,7 +7,7 @@ import smtplib
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +59,7 @@ class Telling:
     progress: Progress
 
     def finished(self, summary: Mapping[str, Any], report: str) -> None:
-        """Tell of a finished run."""
+        """Tell of a finished run; who only asks for what is held hears of it where a gate tripped."""
         event = Event(
             "finished",
             self.job,
@@ -70,15 +70,20 @@ class Telling:
             tuple(summary["gates"]),
         )
         tell(self.config, event, self.progress)
+        if not all(gate["passed"] for gate in event.gates):
+            tell(self.config, replace(event, event="held"), self.progress, unless="finished")
 
 
-def tell(config: Config, event: Event, progress: Progress) -> None:
-    """Send an event over every channel of its job that wants it; one that cannot be sent is told to `progress`."""
+def tell(config: Config, event: Event, progress: Progress, unless: str | None = None) -> None:
+    """Send an event over every channel of its job that wants it, `unless` it is told of that event too.
+
+    A channel over which it cannot be sent is told to `progress`.
+    """
     for number, notification in enumerate(config.job(event.job).notify, 1):
-        if event.event not in notification.on:
+        if event.event not in notification.on or unless in notification.on:
             continue
         try:
-            if notification.quiet == "unchanged" and event.event == "finished" and _unchanged(config, event):
+            if notification.quiet == "unchanged" and event.run_id is not None and _unchanged(config, event):
                 continue
             _send(notification, event)
         # whatever a channel trips over: the run has ended as it has

@@ -163,6 +163,20 @@ def test_what_ends_a_run_early_is_told_and_goes_on(tmp_path, endpoint, error, sa
     assert endpoint.requests.empty()
 
 
+def test_a_run_that_trips_a_gate_is_held_for_whoever_does_not_hear_of_every_run(tmp_path, endpoint):
+    path = job(
+        tmp_path,
+        {"webhook": {"url": f"{endpoint.url}/all"}},
+        {"webhook": {"url": f"{endpoint.url}/held"}, "on": ["held", "failed"]},
+        {"webhook": {"url": f"{endpoint.url}/failed"}, "on": "failed"},
+    )
+    stock(tmp_path, "shop", 9)
+    verdict = commands.run_job(path, "nightly", silent).summary["verdict"]
+    said = {request.path: json.loads(request.body)["text"].splitlines()[0] for request in endpoint.take(2)}
+    assert said == {"/all": f"nightly: {verdict}", "/held": f"nightly is held: {verdict}"}
+    assert endpoint.requests.empty()
+
+
 def test_a_missing_source_is_told(tmp_path, endpoint):
     path = job(tmp_path, {"webhook": {"url": endpoint.url}})
     (tmp_path / "erp.csv").unlink()
