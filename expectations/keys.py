@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from expectations.columns import column, quoted, text
-from expectations.metrics import SAMPLE, Metric
+from expectations.metrics import BUCKETED_BY, SAMPLE, Metric
 from reconcilers.errors import ConfigError
 
 #: Edges of the cells in which the distribution of a quantity is compared, unless a suite has others.
@@ -22,9 +22,11 @@ EDGES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
 
 
 def check(metric: Metric, schema: pa.Schema) -> None:
-    """Whether the columns of the metric exist. Raises `ConfigError` where they do not."""
+    """Whether the columns of the metric exist, and the SKU is part of its keys. Raises `ConfigError` where not."""
     for name in metric.columns:
         column(schema, name)
+    if metric.name in FAILING and BUCKETED_BY not in metric.columns:
+        raise ConfigError(f"keys are compared bucket by bucket: {BUCKETED_BY!r} has to be one of their columns")
     if metric.name == "column.drift" and not column(schema, metric.columns[0]).numeric:
         raise ConfigError(f"column {metric.columns[0]!r} does not hold numbers")
 

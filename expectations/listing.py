@@ -13,8 +13,8 @@ from expectations import keys
 from expectations.columns import column, quoted
 from expectations.conditions import UNIQUE, asked_of, failing_condition
 from expectations.counts import counted_rows
-from expectations.measure import BUCKETED_BY, Others
-from expectations.metrics import SAMPLE, Metric
+from expectations.measure import Others
+from expectations.metrics import BUCKETED_BY, SAMPLE, Metric
 from reconcilers.schemas import TEXT
 from reconcilers.stock import connect
 

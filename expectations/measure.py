@@ -16,15 +16,12 @@ import pyarrow as pa
 from expectations import counts, keys
 from expectations.columns import Column, column
 from expectations.conditions import OF_COLUMN, OF_COLUMNS, UNIQUE, asked_of, failing_condition
-from expectations.metrics import Metric, Values
+from expectations.metrics import BUCKETED_BY, Metric, Values
 from reconcilers.errors import ConfigError
 from reconcilers.stock import connect
 
 #: The rows of other snapshots that metrics compare with, by the name that a suite has for them.
 Others = Mapping[str, pa.Table]
-
-#: Columns whose values are spread over buckets by their hash: all rows with one value are in one bucket.
-BUCKETED_BY = "sku"
 
 
 def supported(metric: Metric) -> bool:

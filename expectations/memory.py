@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from expectations import counts, judge
 from expectations.listing import SCHEMA, Samples, list_failing, merge_samples
-from expectations.measure import BUCKETED_BY, Others, measure
-from expectations.metrics import Metric, Values, merge_all
+from expectations.measure import Others, measure
+from expectations.metrics import BUCKETED_BY, Metric, Values, merge_all
 from reconcilers.buckets import partition
 
 

@@ -26,6 +26,9 @@ _EXACTLY = Context(prec=100)
 #: How many failing rows or values a result shows; all failing rows are in `unexpected.parquet`.
 SAMPLE = 20
 
+#: The column by whose hash rows are spread over buckets: all rows with one value of it are in one bucket.
+BUCKETED_BY = "sku"
+
 
 @dataclass(frozen=True)
 class Metric:
