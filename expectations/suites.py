@@ -24,6 +24,8 @@ SUITES = {
     "stock": "expectations.stock",
     "events": "expectations.events",
     "order_lines": "expectations.order_lines",
+    "balance": "expectations.balance",
+    "postings": "expectations.postings",
     "levels": "expectations.levels",
     "breaks": "expectations.breaks",
     "corrections": "expectations.corrections",

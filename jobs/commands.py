@@ -193,7 +193,7 @@ def _workspace(path: Path) -> Workspace:
 
 
 def _systems(config: Config, names: Iterable[str]) -> list[str]:
-    wanted = list(names) or list(config.systems)
+    wanted = list(names) or list(config.places)
     for name in wanted:
         config.system(name)
     return wanted

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
@@ -26,6 +27,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails
 
+from jobs.config_balance import Balance, unknown_kinds
 from jobs.config_deploy import Deploy
 from jobs.config_expectations import Expectations
 from jobs.config_notify import Notification
@@ -61,6 +63,7 @@ from jobs.config_values import (
 )
 from reconcilers import profiles
 from reconcilers.errors import ConfigError
+from reconcilers.profiles import EffectProfile
 from reconcilers.schemas import SCALE, Kind
 from reconcilers.shares import Shares
 
@@ -115,8 +118,9 @@ class Lines(Strict):
 class Dataset(Sourced):
     """Where the stock or the events of a system come from, and what its columns mean."""
 
-    #: What `reconcilers.canonical.Mapping` calls it.
+    #: What `reconcilers.canonical.Mapping` calls it, and the suite that it is judged by.
     dataset: ClassVar[str] = ""
+    suite: ClassVar[str] = ""
 
     timezone: TimeZone | None = None
     profile: str | None = None
@@ -181,7 +185,7 @@ def _belongs(place: str) -> Any:
 class Stock(Dataset):
     """How much of everything a system says that it has; `profile` says what that number means."""
 
-    dataset = "stock"
+    dataset = suite = "stock"
     profile: str
     absent_means: Literal["missing", "zero"] = "missing"
     look_back: Annotated[timedelta, _belongs("events")] = timedelta(0)
@@ -201,7 +205,7 @@ class Stock(Dataset):
 class Events(Dataset):
     """What happened: rows of events, or order lines with cumulative quantities (`lines`)."""
 
-    dataset = "events"
+    dataset = suite = "events"
     profile: Annotated[None, _belongs("stock")] = None
     absent_means: Annotated[None, _belongs("stock")] = None
 
@@ -231,15 +235,46 @@ class System(Strict):
     units: File | None = None
     kits: File | None = None
     records: dict[Name, Records] = Field({})
+    balances: dict[Name, Balance] = Field({})
     sink: SinkConfig | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.stock is None and not self.events and not self.records:
-            raise wrong("has neither stock nor events nor records")
+        if self.stock is None and not self.events and not self.records and not self.balances:
+            raise wrong("has neither stock nor events nor records nor balances")
         if taken := [name for name in self.records if name == "stock" or name.startswith("events")]:
             raise wrong(f"records cannot be called {taken[0]!r}")
         return self
+
+
+class _Figure(Stock):
+    """The figure of a balance."""
+
+    suite = "balance"
+
+
+class _Postings(Events):
+    """The events of a balance."""
+
+    suite = "postings"
+    own_kinds: dict[str, bool]
+
+    def mapping_kwargs(self) -> dict[str, Any]:
+        """The same as of any events, with kinds that are its own."""
+        return {**super().mapping_kwargs(), "own_kinds": self.own_kinds}
+
+
+def _of_balance(owner: System, name: str, balance: Balance) -> System:
+    """A balance as what it is: a small system of its own, with a number and its events."""
+    figure = balance.figure.canonical(balance.key, name)
+    events = [each.canonical(balance.key, name) for each in balance.events]
+    return System.model_construct(
+        timezone=owner.timezone,
+        stock=_Figure.model_construct(**figure, profile=name),
+        events=tuple(_Postings.model_construct(**each, own_kinds=balance.own_kinds) for each in events),
+        aliases=balance.aliases,
+        sink=balance.sink,
+    )
 
 
 class Spelling(Strict):
@@ -330,11 +365,26 @@ class PairConfig(Strict):
         return locations
 
 
+class BalancePair(PairConfig):
+    """The rules between two balances; with `publish` the target is told what it should show."""
+
+    kind: Literal["balance"]  # type: ignore[assignment]
+    sla: dict[str, Duration] = Field({})  # type: ignore[assignment]
+    publish: bool = False
+    locations: Annotated[dict[str, Any], _belongs("stock")] = Field({})
+    safety_stock: Annotated[Decimal, _belongs("stock")] = Decimal(0)
+    goods: Annotated[None, _belongs("stock")] = None
+    classes: Annotated[dict[str, Any], _belongs("stock")] = Field({})
+    shares: Annotated[None, _belongs("stock")] = None
+    returns_sellable: Annotated[bool, _belongs("stock")] = False
+    high_value: Annotated[None, _belongs("stock")] = None
+
+
 def _by_kind(data: Any, info: ValidationInfo) -> PairConfig | RecordsPair:
     """A pair of its kind: stock, if it says nothing else."""
     kind = data.get("kind") if isinstance(data, dict) else None
-    model = RecordsPair if kind == "records" else PairConfig
-    return model.model_validate(data, context=info.context)
+    models: dict[Any, type[PairConfig | RecordsPair]] = {"records": RecordsPair, "balance": BalancePair}
+    return models.get(kind, PairConfig).model_validate(data, context=info.context)
 
 
 AnyPair = Annotated[PairConfig | RecordsPair, PlainValidator(_by_kind)]
@@ -412,6 +462,26 @@ class Config(Strict):
         return variables(self._surroundings.data)
 
     @model_validator(mode="after")
+    def _balanced(self) -> Self:
+        """The two balances of a pair fit together, and no system is called as one of them."""
+        found: list[tuple[tuple[str, ...], str]] = [
+            (("systems", name), "is what a balance of another system is called")
+            for name in self.systems
+            if name in self.balances
+        ]
+        for name, pair in self.pairs.items():
+            if isinstance(pair, BalancePair):
+                a, b = (self.balances[side] for side in name.split("~"))
+                if len(a.key) != len(b.key):
+                    found.append((("pairs", name), f"a key of {len(a.key)} columns against one of {len(b.key)}"))
+                wrong_kinds = unknown_kinds(pair.sla, a.effects, b.effects)
+                found += [(("pairs", name, "sla", kind), told) for kind, told in wrong_kinds.items()]
+        if found:
+            errors = [InitErrorDetails(type=wrong(told), loc=place, input=None) for place, told in found]
+            raise ValidationError.from_exception_data("configuration", errors)
+        return self
+
+    @model_validator(mode="after")
     def _apart(self) -> Self:
         """No two jobs at one pair at the same time."""
         schedules = {name: job.schedule for name, job in self.jobs.items() if job.schedule is not None}
@@ -423,9 +493,37 @@ class Config(Strict):
             raise ValidationError.from_exception_data("configuration", errors)
         return self
 
+    @property
+    def balances(self) -> dict[str, Balance]:
+        """Every balance by its full name, such as `app.points`."""
+        return {
+            f"{name}.{short}": balance
+            for name, system in self.systems.items()
+            for short, balance in system.balances.items()
+        }
+
+    @cached_property
+    def places(self) -> dict[str, System]:
+        """Everything that has a number and events: the systems, and each of their balances as a small one."""
+        small = {
+            f"{name}.{short}": _of_balance(system, short, balance)
+            for name, system in self.systems.items()
+            for short, balance in system.balances.items()
+        }
+        return {**self.systems, **small}
+
     def system(self, name: str) -> System:
-        """The system called `name`. Raises `ConfigError` where there is none."""
-        return _named(self.systems, "system", name)
+        """The system, or the balance, called `name`. Raises `ConfigError` where there is none."""
+        return _named(self.places, "system", name)
+
+    def profile(self, name: str) -> EffectProfile:
+        """What the number of a system, or of a balance, means. Raises `ConfigError` where it has none."""
+        if name in self.balances:
+            return self.balances[name].profile(name)
+        stock = self.system(name).stock
+        if stock is None:
+            raise ConfigError(f"systems.{name}: no stock dataset with a profile")
+        return profiles.load(stock.profile, self.profiles)
 
     def pair(self, name: str) -> PairConfig | RecordsPair:
         """The pair called `name`. Raises `ConfigError` where there is none."""

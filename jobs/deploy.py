@@ -78,7 +78,7 @@ def deployment(config: Config) -> Deploy:
     problems = []
     if not filesystem.is_remote(str(config.workspace)):
         problems.append(f"workspace: {config.workspace} is a directory; workers elsewhere need a gs:// prefix")
-    for name, system in config.systems.items():
+    for name, system in config.places.items():
         for dataset, definition in dataset_names(system).items():
             path = str(definition.options.get("path", "gs://"))
             if definition.connector == "files" and not filesystem.is_remote(path):
@@ -259,7 +259,7 @@ def _sources(config: Config, workspace: str) -> list[str]:
     """The buckets that exports are read from, beside that of the workspace."""
     paths = [
         str(definition.options.get("path", ""))
-        for system in config.systems.values()
+        for system in config.places.values()
         for definition in dataset_names(system).values()
     ]
     buckets = {path.removeprefix("gs://").split("/")[0] for path in paths if path.startswith("gs://")}

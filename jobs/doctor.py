@@ -152,7 +152,7 @@ def _sources(config: Config) -> Iterator[tuple[Finding, int]]:
         yield _wrong("sources", f"cannot be read: {error}", "Install the packages that are missing."), 0
         return
     now = config.now or datetime.now(UTC)
-    for name in config.systems:
+    for name in config.places:
         try:
             requests = plan.captures(config, [name])
             requests += [records.request(config, side) for side in records.all_of(config, [name])]

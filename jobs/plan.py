@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from jobs import records
-from jobs.config import Config, Dataset, PairConfig, Spelling, System
+from jobs.config import BalancePair, Config, Dataset, PairConfig, Spelling, System
 from jobs.published import events_snapshot
 from jobs.workspace import Workspace
 from pipelines import snapshots
@@ -26,7 +26,6 @@ from reconcilers.errors import ConfigError
 from reconcilers.kits import Kits
 from reconcilers.pairs import Pair, Side, Tolerance
 from reconcilers.parsing import factors
-from reconcilers.profiles import load
 from reconcilers.references import Normaliser
 from reconcilers.schemas import goods_schema, packs_schema
 from reconcilers.shares import Shares
@@ -47,14 +46,14 @@ def captures(config: Config, systems: Iterable[str]) -> list[CaptureRequest]:
     wanted = set(systems)
     return [
         _capture(config, name, dataset, definition)
-        for name, system in config.systems.items()
+        for name, system in config.places.items()
         if name in wanted
         for dataset, definition in dataset_names(system).items()
     ]
 
 
 def systems_of(config: Config, pairs: Iterable[str]) -> list[str]:
-    """The systems whose stock the pairs compare, each once."""
+    """The systems whose stock the pairs compare, and their balances, each once."""
     stock = [pair for pair in pairs if isinstance(config.pair(pair), PairConfig)]
     return list(dict.fromkeys(name for pair in stock for name in pair.split("~")))
 
@@ -229,6 +228,8 @@ def _task(
             returns_sellable=rules.returns_sellable,
             debounce=rules.debounce,
             high_value=rules.high_value,
+            own_kinds=isinstance(rules, BalancePair),
+            correct=not isinstance(rules, BalancePair) or rules.publish,
             scale=config.decimals,
         ),
         stock_a=sources[a]["stock"],
@@ -243,16 +244,14 @@ def _task(
 def _side(config: Config, system: str, found: Mapping[str, Snapshot]) -> Side:
     manifest = found["stock"].manifest
     definition = config.system(system).stock
-    if definition is None or definition.profile is None:
-        raise ConfigError(f"systems.{system}: no stock dataset with a profile")
     watermarks = [s.manifest.watermark for s in _events(found) if s.manifest.watermark is not None]
     return Side(
         system=system,
-        profile=load(definition.profile, config.profiles),
+        profile=config.profile(system),
         as_of=manifest.as_of,
         as_of_hi=manifest.as_of_hi,
         watermark=min(watermarks, default=None),
-        absent=Decimal(0) if definition.absent_means == "zero" else None,
+        absent=Decimal(0) if definition is not None and definition.absent_means == "zero" else None,
     )
 
 

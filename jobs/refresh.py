@@ -15,7 +15,7 @@ from pipelines.connectors import Sink
 from pipelines.publish import Target
 from reconcilers import published
 from reconcilers.corrections import Fresh, Status, key_of, recompute
-from reconcilers.profiles import EffectProfile, load
+from reconcilers.profiles import EffectProfile
 from reconcilers.schemas import events_schema, outgoing_schema
 
 Key = tuple[str, str]
@@ -39,7 +39,7 @@ def recomputed(
         Corrections of the next attempt, with new numbers and keys (`outgoing_schema`); receipts of those
         that the target shows already, and of those that nobody can recompute.
     """
-    profile = _profile(publication, target.name)
+    profile = publication.config.profile(target.name)
     moved = _moved(publication, target.name, profile, stale, beam_args)
     rows = stale.to_pylist()
     sink = target.open()
@@ -113,10 +113,3 @@ def _observed(sink: Sink, rows: list[dict[str, Any]]) -> dict[Key, Decimal]:
             return {(r["target_sku"], r["location"]): r["observed"] for r in rows if r["observed"] is not None}
         found |= shown
     return found
-
-
-def _profile(publication: Publication, system: str) -> EffectProfile:
-    stock = publication.config.system(system).stock
-    if stock is None:
-        raise AssertionError(f"{system} has corrections but no stock")
-    return load(stock.profile, publication.config.profiles)

@@ -204,7 +204,7 @@ def _feeds(config: Config, found: Iterable[Snapshot], uses: Mapping[SnapshotKey,
     needed: dict[SnapshotKey, str] = {}
     for snapshot in found:
         system, dataset, snapshot_id = _key(snapshot)
-        known = plan.dataset_names(config.systems[system]) if system in config.systems else {}
+        known = plan.dataset_names(config.places[system]) if system in config.places else {}
         if snapshot.manifest.incremental and (system, dataset, snapshot_id) in uses and dataset in known:
             for earlier in plan.feed(snapshot, known[dataset].look_back):
                 needed.setdefault(_key(earlier), f"{snapshot_id} goes on from it")

@@ -132,9 +132,9 @@ def validate(occasion: Occasion, subjects: list[Subject]) -> list[dict[str, Any]
 def suite_of(definition: Dataset, dataset: str) -> gx.ExpectationSuite:
     """The suite of a dataset: ours, extended, changed or replaced as the configuration says."""
     if dataset == "stock":
-        return _suite(definition.expectations, "stock")
+        return _suite(definition.expectations, definition.suite)
     ordered = definition.lines is not None and Kind.PLACE in definition.lines.steps
-    return _suite(definition.expectations, "order_lines" if ordered else "events")
+    return _suite(definition.expectations, "order_lines" if ordered else definition.suite)
 
 
 def _suite(own: Expectations, built_in: str) -> gx.ExpectationSuite:

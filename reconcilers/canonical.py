@@ -68,7 +68,8 @@ class Mapping:
     several: the first one of them that is not blank, and for `location` all of them, joined by `/`.
     `constants` gives a column one value for all rows. An event dataset with `lines` has one row an
     order line, with a cumulative quantity and an instant per kind; without, one row an event, whose
-    raw kind `kinds` translates. `aliases` (raw, sku), `units` (sku, unit, factor) and `kits` (kit,
+    raw kind `kinds` translates; `own_kinds` are the kinds of what is no stock, and whether the quantity
+    of each has a sign of its own. `aliases` (raw, sku), `units` (sku, unit, factor) and `kits` (kit,
     component, quantity) are small tables of text; a factor is a whole number or a ratio such as
     `1/12`. Where a date stands for an instant, it means `end_of_day` after its local midnight: a
     business day may end on the next calendar day. A `channel` goes before the reference, so that the
@@ -83,7 +84,8 @@ class Mapping:
     columns: ReadOnlyMapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     constants: ReadOnlyMapping[str, str] = field(default_factory=dict)
     lines: ReadOnlyMapping[Kind, LineStep] = field(default_factory=dict)
-    kinds: ReadOnlyMapping[str, Kind] = field(default_factory=dict)
+    kinds: ReadOnlyMapping[str, str] = field(default_factory=dict)
+    own_kinds: ReadOnlyMapping[str, bool] = field(default_factory=dict)
     timezone: str = "UTC"
     time_format: str | None = None
     ambiguous_time: str = "reject"
@@ -125,6 +127,11 @@ class Mapping:
             parsing.factors(self.units)
         if self.kits is not None:
             Kits.from_table(self.kits)
+
+    @property
+    def known_kinds(self) -> ReadOnlyMapping[str, bool]:
+        """Every kind of event that there is, and whether its quantity has a sign of its own."""
+        return self.own_kinds or {str(kind): kind in SIGNED for kind in Kind}
 
     @property
     def number(self) -> parsing.NumberFormat:
@@ -300,7 +307,7 @@ class _Work:
     def kind(self) -> pa.Array:
         """The event kind, translated from the source's own word."""
         values = self.key("kind")
-        words = {**{str(kind): kind for kind in Kind}, **self.mapping.kinds}
+        words = {**{kind: kind for kind in self.mapping.known_kinds}, **self.mapping.kinds}
         places = pc.index_in(values, value_set=pa.array(list(words), TEXT))
         column = self._called("kind")
         self.refuse(_flags(pc.is_null(places)), column, f"{column}: an unknown kind of event")
@@ -348,7 +355,8 @@ class _Work:
 
     def refuse_negative(self, quantity: pa.Array, kind: pa.Array) -> None:
         """A quantity below zero, where the kind says the direction already."""
-        signed = pc.is_in(kind, value_set=pa.array([str(k) for k in SIGNED], TEXT))
+        known = self.mapping.known_kinds.items()
+        signed = pc.is_in(kind, value_set=pa.array([str(k) for k, has_sign in known if has_sign], TEXT))
         column = self._called("quantity")
         self.refuse(_flags(pc.less(quantity, 0)) & ~_flags(signed), column, f"{column}: below zero")
 

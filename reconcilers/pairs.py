@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from reconcilers.errors import ConfigError
 from reconcilers.profiles import EffectProfile
 from reconcilers.references import Normaliser
-from reconcilers.schemas import SCALE, Kind
+from reconcilers.schemas import SCALE
 from reconcilers.shares import Shares
 
 
@@ -82,13 +82,17 @@ class Pair:
     cause candidates. `shares` splits what can be promised over the channels of one authority; the
     target is one of them. A fault that concerns goods worth `high_value` or more is severe. `now` is the
     instant against which lateness is judged.
+
+    With `own_kinds` the numbers are those of a figure that is no stock, such as loyalty points: its events
+    are of the kinds that the two profiles name, whatever they are called, and nothing of it is promised.
+    A pair that does not `correct` proposes nothing.
     """
 
     name: str
     a: Side
     b: Side
     now: datetime
-    sla: Mapping[Kind, timedelta] = field(default_factory=dict)
+    sla: Mapping[str, timedelta] = field(default_factory=dict)
     locations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references_a: Normaliser = Normaliser()
     references_b: Normaliser = Normaliser()
@@ -102,6 +106,8 @@ class Pair:
     returns_sellable: bool = False
     debounce: int = 1
     high_value: Decimal | None = None
+    own_kinds: bool = False
+    correct: bool = True
     scale: int = SCALE
 
     def __post_init__(self) -> None:

@@ -51,13 +51,14 @@ _KEYS = (
 class EffectProfile:
     """How the number `name` (system.number) reacts to events.
 
-    `effects` has a coefficient −1, 0 or +1 per kind (kinds not named: 0). `lag` is how far the
+    `effects` has a coefficient −1, 0 or +1 per kind (kinds not named: 0); those of a number that is no
+    stock have names of their own (`Pair.own_kinds`). `lag` is how far the
     number may trail behind its as-of instant, `clamps_at_zero` says that it never shows less than
     zero, `whole_units` that it shows whole units only, rounded down.
     """
 
     name: str
-    effects: Mapping[Kind, int]
+    effects: Mapping[str, int]
     basis: str
     version: int = 1
     title: str = ""
@@ -81,7 +82,7 @@ class EffectProfile:
         """Whether this number promises goods (available), rather than counts them (on hand)."""
         return self.basis in SELLABLE
 
-    def coefficient(self, kind: Kind) -> int:
+    def coefficient(self, kind: str) -> int:
         """−1, 0 or +1: what one unit of `kind` does to this number."""
         return self.effects.get(kind, 0)
 

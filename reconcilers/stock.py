@@ -60,6 +60,9 @@ FAMILIES = {
 #: Kinds whose document, not the posting, says what is expected (DOMAIN 2.1, short receipts).
 BY_DOCUMENT = frozenset({Kind.XFER_IN, Kind.XFER_OUT, Kind.RECEIPT})
 
+#: What the families of kinds that a pair names itself begin with.
+OWN = "own"
+
 #: The steps at which a number may count an order, in the order in which they happen.
 _STEPS = (Kind.PLACE, Kind.ALLOCATE, Kind.SHIP)
 
@@ -213,6 +216,8 @@ def _variables(pair: Pair) -> dict[str, object]:
         "tolerance_relative": pair.tolerance.relative,
         "safety_stock": pair.safety_stock,
         "returns_sellable": pair.returns_sellable,
+        "own_kinds": pair.own_kinds,
+        "correct": pair.correct,
         "high_value": pair.high_value,
     }
 
@@ -223,17 +228,32 @@ def _opening(side: Side) -> Kind | None:
 
 
 def _effects(pair: Pair) -> pa.Table:
-    sla = [pair.sla.get(kind) for kind in Kind]
+    families = _own_families(pair) if pair.own_kinds else {str(kind): FAMILIES.get(kind, str(kind)) for kind in Kind}
+    kinds = list(families)
     return pa.table(
         {
-            "kind": [str(kind) for kind in Kind],
-            "family": [FAMILIES.get(kind, str(kind)) for kind in Kind],
-            "by_document": [kind in BY_DOCUMENT for kind in Kind],
-            "a": pa.array([pair.a.profile.coefficient(kind) for kind in Kind], pa.int8()),
-            "b": pa.array([pair.b.profile.coefficient(kind) for kind in Kind], pa.int8()),
-            "sla": pa.array(sla, pa.duration("us")),
+            "kind": kinds,
+            "family": list(families.values()),
+            "by_document": [not pair.own_kinds and kind in BY_DOCUMENT for kind in kinds],
+            "a": pa.array([pair.a.profile.coefficient(kind) for kind in kinds], pa.int8()),
+            "b": pa.array([pair.b.profile.coefficient(kind) for kind in kinds], pa.int8()),
+            "sla": pa.array([pair.sla.get(kind) for kind in kinds], pa.duration("us")),
         }
     )
+
+
+def _own_families(pair: Pair) -> dict[str, str]:
+    """The families of kinds that the profiles name.
+
+    What both numbers count is a family of its own. Kinds that only one of them counts are one chain:
+    nothing but one of the others can clear an authorisation that the other side counts as a capture.
+    """
+    a, b = pair.a.profile, pair.b.profile
+    families = {}
+    for kind in dict.fromkeys([*a.effects, *b.effects]):
+        one_sided = bool(a.coefficient(kind)) != bool(b.coefficient(kind))
+        families[str(kind)] = OWN if one_sided else f"{OWN} {kind}"
+    return {**families, str(Kind.PUBLISH): str(Kind.PUBLISH)}
 
 
 def _stock_sql(side: str, pooled: bool) -> str:

@@ -125,6 +125,11 @@ REASONS: dict[Reason, Words] = {
         "with a correction on its way",
         "Sent to the target, which does not show it yet.",
     ),
+    Reason.EVENT_NOT_POSTED: Words(
+        "posted on one side only",
+        "with something posted on one side only",
+        "The other side has to post it too.",
+    ),
     Reason.ORDER_NOT_IMPORTED: Words(
         "order never imported",
         "with an order that never reached the other system",
@@ -158,7 +163,7 @@ REASONS: dict[Reason, Words] = {
     Reason.DUPLICATE_EVENT: Words(
         "posted twice",
         "with something posted twice",
-        "More was shipped than was ordered: reverse one of the postings.",
+        "More was posted than there was to post: reverse one of the postings.",
     ),
     Reason.ADJUSTMENT_NOT_PROPAGATED: Words(
         "adjustment not passed on",
@@ -311,6 +316,7 @@ TIMING = frozenset(
         Reason.RECEIPT_NOT_POSTED,
         Reason.POS_NOT_CLOSED,
         Reason.CORRECTION_IN_FLIGHT,
+        Reason.EVENT_NOT_POSTED,
     }
 )
 

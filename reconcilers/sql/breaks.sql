@@ -33,6 +33,16 @@ select x.sku, x.location, x.wanted, x.ref || ', ' || y.ref || ' and ' || z.ref
 from few x join few y using (sku, location) join few z using (sku, location)
 where x.ref < y.ref and y.ref < z.ref and x.quantity + y.quantity + z.quantity = x.wanted;
 
+-- Kinds of the pair's own: the one event whose amount is exactly what nothing explains.
+create or replace temp view slip as
+select
+    p.sku, p.location, b.unexplained, p.kind || ' ' || p.ref as event,
+    if(p.side = 'a', p.change, -p.change) = b.unexplained as is_twice,
+    if(is_twice, 'counted twice by ', 'left out by ') || if(p.side = 'a', 'the target', 'the authority') as what
+from posting p
+join broken b using (sku, location)
+where getvariable('own_kinds') and p.posted_at <= p.as_of and abs(p.change) = abs(b.unexplained);
+
 create or replace temp table cause as
 with candidate as (
     -- documents that nobody expects, or that only one side counts
@@ -50,7 +60,7 @@ with candidate as (
     union all
     -- the target shows exactly the authority's number: somebody pushed it without the open orders
     select sku, location, 5, 'PUBLISH_OVERWRITE', unexplained, 'target equals authority, open orders left out'
-    from broken where quantity_a = quantity_b and expected_diff < 0
+    from broken where quantity_a = quantity_b and expected_diff < 0 and not getvariable('own_kinds')
     union all
     -- the opposite at another location of the same SKU: booked at the wrong one
     select a.sku, a.location, 6, 'NODE_MAPPING', a.unexplained, 'the opposite at ' || any_value(b.location)
@@ -68,9 +78,16 @@ with candidate as (
     union all
     -- a few open documents that together are exactly what nothing explains: the number leaves them out
     select sku, location, 8, 'PUBLISH_OVERWRITE', -quantity, 'the number leaves out ' || any_value(refs)
-    from subset
+    from subset where not getvariable('own_kinds')
     group by sku, location, quantity
     having count(*) = 1
+    union all
+    select
+        sku, location, 8, if(bool_or(is_twice), 'DUPLICATE_EVENT', 'EVENT_NOT_POSTED'), unexplained,
+        any_value(event) || ' ' || string_agg(distinct what, ' or ' order by what)
+    from slip
+    group by sku, location, unexplained
+    having count(distinct event) = 1
     union all
     -- a suggestion, never a match: the authority has the same order under another reference
     select
@@ -139,7 +156,7 @@ select
     case
         -- it sells what is not there, or will within a day
         when is_fault and (oversells or (overstates and publish <= sold_a_day)) then 'critical'
-        when class in ('BREAK', 'CONFLICT') and quantity_a > publish then 'high'
+        when class in ('BREAK', 'CONFLICT') and quantity_a > coalesce(publish, predicted_now) then 'high'
         when is_fault and value >= getvariable('high_value') then 'high'
         when is_fault then 'medium'
         else 'low'
@@ -179,7 +196,8 @@ select
     class, severity, unexplained, quantity_a as seen, as_of_a as as_of, price,
     null::varchar as undoes
 from told
-where told <> shown_now
+where getvariable('correct')
+    and told <> shown_now
     and (runs_seen >= getvariable('debounce') or (oversells and unexplained > 0));
 
 -- Counts that close: keys = Σ over classes and reasons.

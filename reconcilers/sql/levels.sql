@@ -109,6 +109,7 @@ create or replace temp macro tolerance(shown, predicted, authority, absolute, re
 -- What the target should show: what can be promised on a number that promises goods, else what its
 -- own number should be by now (DOMAIN 2.4).
 create or replace temp macro published(atp, predicted_now) as case
+    when not getvariable('correct') then null
     when not getvariable('a_sellable') then predicted_now
     when getvariable('a_whole_units') then floor(greatest(0, atp))
     else greatest(0, atp)
@@ -157,7 +158,7 @@ select
         end
         else if(document_reason = 'ORDER_OPEN' and promisable < 0, 'BACKORDER_OPEN', document_reason)
     end as reason,
-    (promisable - safety_stock)::quantity as atp,
+    if(getvariable('own_kinds'), null, promisable - safety_stock)::quantity as atp,
     case
         when class in ('EVENTS_INCOMPLETE', 'AMBIGUOUS', 'UNKNOWN', 'MISSING_IN_B') then null
         else published(atp, predicted_now)
@@ -170,7 +171,8 @@ create or replace temp view settled as
 select
     sku, location,
     quantity_a, as_of_a, as_of_b,
-    (quantity_b - coalesce(g.safety_stock, getvariable('safety_stock')))::quantity as atp,
+    if(getvariable('own_kinds'), null, quantity_b - coalesce(g.safety_stock, getvariable('safety_stock')))::quantity
+        as atp,
     published(atp, quantity_b)::quantity as publish
 from shown
 left join goods g using (sku)

@@ -89,6 +89,8 @@ folded as (
         sum(quantity) filter (kind = 'SCRAP' and known) as scrapped,
         -- when it began, on either side
         count(*) filter (side = 'a' and kind = getvariable('opening_a')) > 0 as opened_a,
+        count(*) filter (side = 'a' and inside and coefficient <> 0) as postings_a,
+        count(*) filter (side = 'b' and inside and coefficient <> 0) as postings_b,
         count(*) filter (side = 'b' and kind = getvariable('opening_b')) > 0 as opened_b,
         min(posted_at) filter (side = 'a' and inside and coefficient <> 0) as first_a,
         min(posted_at) filter (side = 'b' and inside and coefficient <> 0) as first_b,
@@ -137,6 +139,7 @@ select
     coalesce(scrapped, 0) as scrapped,
     coalesce(max(greatest(folded.placed_a, folded.placed_b)) over whole_line, 0) > 0 as is_ordered,
     coalesce(max(greatest(folded.shipped_a, folded.shipped_b)) over whole_line, 0) as shipped_in_all,
+    postings_a, postings_b,
     first_a, first_b, cancelled_at, cancelled_at_a, cancelled_at_b, shipped_at, published_at, arrived, kind_a, kind_b,
     -- The chain of a line is complete or it does not count (DOMAIN 2.2): where one side counts the
     -- line at an earlier step than the other, that step must be in its feed; else the look-back
