@@ -27,13 +27,14 @@ _NOT_MEANT = (ExpectColumnDriftToBeBetween, ExpectRowsToTrailingMedianToBeBetwee
 
 def suite() -> gx.ExpectationSuite:
     """Keys present and unique, fresh, not truncated: as for stock, but for the sizes of quantities."""
-    kept = []
-    for each in stock.suite().expectations:
-        unlimited = isinstance(each, gxe.ExpectColumnValuesToBeBetween) and each.max_value is not None
-        if unlimited or isinstance(each, _NOT_MEANT):
-            continue
-        if each.description in _WORDS:
-            description, reason = _WORDS[each.description]
-            each = each.copy(update={"description": description, "meta": {"reason": reason}})  # noqa: PLW2901
-        kept.append(each)
-    return gx.ExpectationSuite("balance", expectations=kept)
+    kept = [each for each in stock.suite().expectations if not isinstance(each, _NOT_MEANT) and not _is_ceiling(each)]
+    return gx.ExpectationSuite("balance", expectations=[_in_other_words(each) for each in kept])
+
+
+def _is_ceiling(each: gxe.Expectation) -> bool:
+    return isinstance(each, gxe.ExpectColumnValuesToBeBetween) and each.max_value is not None
+
+
+def _in_other_words(each: gxe.Expectation) -> gxe.Expectation:
+    description, reason = _WORDS.get(each.description, (each.description, each.meta["reason"]))
+    return each.copy(update={"description": description, "meta": {"reason": reason}})

@@ -255,6 +255,7 @@ def explain(path: Path, sku: str, location: str | None, run_id: str | None) -> E
                 [row for row in rows["in_flight"] if same(row, level)],
                 next((row for row in rows["breaks"] if same(row, level)), None),
                 summary["snapshots"],
+                summary["pairs"][level["pair"]].get("figure"),
             )
             for level in rows["levels"]
         ]

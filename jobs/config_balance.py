@@ -119,8 +119,9 @@ class Balance(Strict):
         problems = {f"figure.{name}": told for name, told in self.figure.problems(self.key).items()}
         for each in self.events:
             problems |= {f"events.{name}": told for name, told in each.problems(self.key).items()}
-            unknown = [kind for kind in each.kinds.values() if kind not in self.effects]
-            problems |= {"events.kinds": f"no kind {kind!r} in effects{hint(kind, self.effects)}" for kind in unknown}
+            unknown = {word: kind for word, kind in each.kinds.items() if kind not in self.effects}
+            for word, kind in unknown.items():
+                problems[f"events.kinds.{word}"] = f"no kind {kind!r} in effects{hint(kind, self.effects)}"
         if problems:
             raise wrong("; ".join(f"{place}: {told}" for place, told in problems.items()))
         return self

@@ -214,7 +214,7 @@ def _task(
             a=sides[a],
             b=sides[b],
             now=now,
-            sla=rules.sla,
+            sla={str(kind): longest for kind, longest in rules.sla.items()},
             locations=rules.locations,
             references_a=_normaliser(rules, "a"),
             references_b=_normaliser(rules, "b"),

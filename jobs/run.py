@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from jobs import plan, records
-from jobs.config import Config
+from jobs.config import BalancePair, Config
 from jobs.published import settle
 from jobs.run_state import FAULTS
 from jobs.summary import pair_summary, snapshot_summary
@@ -208,12 +208,20 @@ def _pair(run: Run, task: PairTask, tallies: Any) -> dict[str, Any]:
     in_flight = read_output(run.directory, "in_flight", name, ["quantity"])
     corrections = read_output(run.directory, "corrections", name, ["sku"]).num_rows
     missing = read_output(run.directory, "breaks", name, ["sku", "location", "class", "quantity_a", "quantity_b"])
-    summary = pair_summary(task, tallies, in_flight, corrections)
+    summary = {**pair_summary(task, tallies, in_flight, corrections), **_figure(run.config, name)}
     summary["aliases"] = [asdict(alias) for alias in suggest_aliases(missing)]
     closes = sum(amounts["keys"] for amounts in summary["classes"].values())
     if closes != summary["keys"]:
         raise AssertionError(f"{name}: {summary['keys']} keys but {closes} in classes")
     return summary
+
+
+def _figure(config: Config, pair: str) -> dict[str, Any]:
+    """What a pair is about, where it is no stock: the figure, and what names an account of it."""
+    if not isinstance(config.pair(pair), BalancePair):
+        return {}
+    target = pair.split("~")[0]
+    return {"figure": {"name": target.rpartition(".")[2], "key": list(config.balances[target].key)}}
 
 
 def _gates(run: Run, pairs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

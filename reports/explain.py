@@ -13,6 +13,7 @@ from reports import words
 from reports.model import causes
 from reports.records import Cause, suspect
 from reports.text import plain, printable, signed
+from reports.words import STOCK, Nouns
 
 _DOCUMENTS = {
     "HOLD": "hold {ref}",
@@ -90,6 +91,7 @@ class Explanation:
     atp: Decimal | None
     publish: Decimal | None
     snapshots: tuple[str, ...]
+    nouns: Nouns = STOCK
 
     @property
     def target(self) -> str:
@@ -107,6 +109,7 @@ def explain(
     documents: Sequence[Mapping[str, Any]],
     break_row: Mapping[str, Any] | None,
     snapshots: Iterable[Mapping[str, Any]],
+    figure: Mapping[str, Any] | None = None,
 ) -> Explanation:
     """The explanation of one key.
 
@@ -115,6 +118,7 @@ def explain(
         documents: its rows of `in_flight_schema`.
         break_row: its row of `breaks_schema`, None for a key that is MATCHED.
         snapshots: the run's snapshots, as `summary.json` has them.
+        figure: what its pair is about where that is no stock, from the same place.
     """
     lines = tuple(
         Line(d["ref"], d["kind"], d["quantity"], d["posted_at"], d["clears_by"], d["class"], d["reason"])
@@ -131,7 +135,10 @@ def explain(
         shaped=Decimal(0) if expected is None else expected - summed,
         class_name=level["class"],
         words=words.name(level["class"], level["reason"]),
-        advice=words.advice(level["class"], suspected.reason if suspected else level["reason"]),
+        advice=words.said(
+            words.advice(level["class"], suspected.reason if suspected else level["reason"]), words.nouns(figure)
+        ),
+        nouns=words.nouns(figure),
         causes=candidates,
         severity=found.get("severity"),
         first_seen_run=found.get("first_seen_run"),
@@ -148,7 +155,7 @@ def text(explanation: Explanation) -> str:
     e = explanation
     said = "" if e.class_name == Class.MATCHED else f" ({e.words})"
     blocks = [
-        [f"{printable(e.sku)} at {printable(e.location)}, {e.pair}: {e.class_name}{said}"],
+        [f"{_key(e)}, {e.pair}: {e.class_name}{said}"],
         _aligned([*_numbers(e), *_sum(e)]),
         _doubts(e),
         _causes(e),
@@ -159,6 +166,13 @@ def text(explanation: Explanation) -> str:
     if e.runs_seen > 1:
         blocks.append([f"  seen in {e.runs_seen} runs, first in {e.first_seen_run}"])
     return "\n".join(line for block in blocks for line in block)
+
+
+def _key(e: Explanation) -> str:
+    """What is explained; of what is no stock, by the names of its key."""
+    if e.nouns.is_stock:
+        return f"{printable(e.sku)} at {printable(e.location)}"
+    return f"{e.nouns.key} {printable(e.sku)}, {e.nouns.place} {printable(e.location)}"
 
 
 Labelled = tuple[str, str, str]
@@ -183,7 +197,7 @@ def _sum(e: Explanation) -> Iterable[Labelled]:
     if e.raw_diff is not None:
         yield "difference", _zero(e.raw_diff), ""
     for line in e.lines:
-        yield f"  {_named(line)}", signed(line.quantity), _when(line)
+        yield f"  {_named(line, e.nouns)}", signed(line.quantity), _when(line)
     if e.shaped:
         yield "  never below zero, or whole units only", signed(e.shaped), ""
     if e.expected_diff is not None:
@@ -220,6 +234,8 @@ def _causes(e: Explanation) -> list[str]:
 
 
 def _promise(e: Explanation) -> str:
+    if not e.nouns.is_stock:
+        return _should_show(e)
     if e.atp is None:
         return "  nothing is published: what can be promised is not known"
     promised = plain(max(e.atp, Decimal(0)))
@@ -232,7 +248,17 @@ def _promise(e: Explanation) -> str:
     return f"  can be promised: {promised}; to publish: {plain(e.publish)}"
 
 
-def _named(line: Line) -> str:
+def _should_show(e: Explanation) -> str:
+    if e.publish is not None:
+        return f"  to publish: {plain(e.publish)}"
+    if e.quantity_b is None or e.expected_diff is None:
+        return f"  what {e.target} should show is not known"
+    return f"  {e.target} should show {plain(e.quantity_b + e.expected_diff)}"
+
+
+def _named(line: Line, nouns: Nouns) -> str:
+    if not nouns.is_stock:
+        return f"{line.kind} {printable(line.ref)}"
     return _DOCUMENTS.get(line.kind, line.kind + " {ref}").format(ref=printable(line.ref))
 
 

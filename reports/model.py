@@ -99,28 +99,31 @@ def causes(text: str) -> Iterable[Cause]:
 def _pair(
     name: str, summary: Mapping[str, Any], breaks: pa.Table, corrections: pa.Table, in_flight: pa.Table
 ) -> PairReport:
-    classes = summary["classes"]
+    classes, nouns = summary["classes"], words.nouns(summary.get("figure"))
     stuck, moving = (Class.CONFLICT, Class.LATE), (Class.IN_FLIGHT,)
     return PairReport(
         name=name,
         target=summary["target"],
         authority=summary["authority"],
         keys=summary["keys"],
-        groups=tuple(_group(*group, classes) for group in GROUPS),
+        groups=tuple(
+            _group(name, said, words.said(meaning, nouns), members, classes) for name, said, meaning, members in GROUPS
+        ),
         reasons=tuple(_reasons(summary)),
         price_known=float(summary["price_known"]),
         units_a=_exact(summary["units_a"]),
         units_b=_exact(summary["units_b"]),
-        faults=Listing(tuple(map(_fault, worst.faults(breaks, name))), _keys(classes, FAULTS)),
+        faults=Listing(tuple(_fault(row, nouns) for row in worst.faults(breaks, name)), _keys(classes, FAULTS)),
         overdue=_documents(in_flight, name, stuck),
         flows=tuple(map(_flow, worst.flows(in_flight, name))),
         moving=_documents(in_flight, name, moving),
         corrections=Listing(
             tuple(map(_correction, worst.corrections(corrections, name))), worst.count(corrections, name)
         ),
-        unjudged=tuple(_unjudged(breaks, name, classes)),
+        unjudged=tuple(_unjudged(breaks, name, classes, nouns)),
         aliases=tuple(Alias(a["sku_a"], a["sku_b"], Decimal(a["units"])) for a in summary.get("aliases", ())),
         lines_cut_off=summary["lines_cut_off"],
+        nouns=nouns,
     )
 
 
@@ -146,7 +149,7 @@ def _keys(classes: Mapping[str, Any], members: Iterable[Class]) -> int:
     return sum(classes[member]["keys"] for member in members if member in classes)
 
 
-def _fault(row: Mapping[str, Any]) -> Fault:
+def _fault(row: Mapping[str, Any], nouns: words.Nouns) -> Fault:
     return Fault(
         sku=row["sku"],
         location=row["location"],
@@ -162,6 +165,7 @@ def _fault(row: Mapping[str, Any]) -> Fault:
         first_seen_run=row["first_seen_run"],
         runs_seen=row["runs_seen"],
         causes=tuple(causes(row["causes"])),
+        nouns=nouns,
     )
 
 
@@ -200,13 +204,13 @@ def _correction(row: Mapping[str, Any]) -> Correction:
     )
 
 
-def _unjudged(breaks: pa.Table, pair: str, classes: Mapping[str, Any]) -> Iterable[Unjudged]:
+def _unjudged(breaks: pa.Table, pair: str, classes: Mapping[str, Any], nouns: words.Nouns) -> Iterable[Unjudged]:
     for member in UNJUDGED:
         if member in classes:
             rows = worst.examples(breaks, pair, member, EXAMPLES)
-            said = words.CLASSES[member]
+            advice = words.said(words.CLASSES[member].advice, nouns)
             examples = tuple(f"{row['sku']} at {row['location']}" for row in rows)
-            yield Unjudged(str(member), said.short, said.advice, classes[member]["keys"], examples)
+            yield Unjudged(str(member), words.CLASSES[member].short, advice, classes[member]["keys"], examples)
 
 
 def _qualities(snapshots: Iterable[Mapping[str, Any]], validation: Iterable[Mapping[str, Any]]) -> Iterable[Quality]:

@@ -84,6 +84,7 @@ class Fault:
     first_seen_run: str
     runs_seen: int
     causes: tuple[Cause, ...]
+    nouns: words.Nouns = words.STOCK
 
     @property
     def rank(self) -> int:
@@ -105,7 +106,8 @@ class Fault:
     @property
     def advice(self) -> str:
         """What to do about it."""
-        return words.advice(self.class_name, self.suspected.reason if self.suspected else self.reason)
+        advice = words.advice(self.class_name, self.suspected.reason if self.suspected else self.reason)
+        return words.said(advice, self.nouns)
 
 
 @dataclass(frozen=True)
@@ -208,6 +210,7 @@ class PairReport:
     unjudged: tuple[Unjudged, ...]
     aliases: tuple[Alias, ...]
     lines_cut_off: int
+    nouns: words.Nouns = words.STOCK
 
     def group(self, name: str) -> Group:
         """One of the groups."""

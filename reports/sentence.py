@@ -28,19 +28,25 @@ def verdict(pairs: Sequence[PairReport], quality: Iterable[Quality]) -> tuple[st
     refused = [each for each in quality if each.critical]
     if refused:
         return "Nothing can be concluded", f": {_refusals(refused)}."
-    total = sum(pair.keys for pair in pairs)
+    total, number = sum(pair.keys for pair in pairs), _number(pairs)
     if not total:
-        return "Nothing was compared", ": there are no stock numbers."
+        return "Nothing was compared", f": there are no {number}s."
     faults = sum(pair.faulty for pair in pairs)
     unjudged = sum(pair.group("unjudged").keys for pair in pairs)
     if unjudged == total:
-        return f"None of {count(total, 'stock number')} could be judged", f": {_unjudged(pairs)}."
+        return f"None of {count(total, number)} could be judged", f": {_unjudged(pairs)}."
     if faults:
         needs = "needs" if faults == 1 else "need"
-        lead = f"{faults:,} of {count(total, 'stock number')} {needs} somebody"
+        lead = f"{faults:,} of {count(total, number)} {needs} somebody"
         return lead, f": {_faults(pairs)}{_worth(pairs)}{_others(pairs, total)}."
     judged = " that could be judged" if unjudged else ""
-    return f"None of {count(total - unjudged, 'stock number')}{judged} needs anybody", f"{_others(pairs, total)}."
+    return f"None of {count(total - unjudged, number)}{judged} needs anybody", f"{_others(pairs, total)}."
+
+
+def _number(pairs: Sequence[PairReport]) -> str:
+    """What the pairs compare: one thing, or numbers of several kinds."""
+    kinds = {pair.nouns.number for pair in pairs} or {words.STOCK.number}
+    return kinds.pop() if len(kinds) == 1 else "number"
 
 
 def count(number: int, thing: str) -> str:
@@ -55,7 +61,8 @@ def _others(pairs: Sequence[PairReport], total: int) -> str:
     )
     said = ""
     if moving:
-        said += f"; {moving:,} {'differs' if moving == 1 else 'differ'} only by orders and movements on their way"
+        events = " and ".join(dict.fromkeys(pair.nouns.events for pair in pairs))
+        said += f"; {moving:,} {'differs' if moving == 1 else 'differ'} only by {events} on their way"
     if unjudged:
         said += f"; {unjudged:,} could not be judged: {_unjudged(pairs)}"
     if agree:

@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 from unicodedata import combining, east_asian_width
 
-from reports.records import Gate, PairReport, Quality, Report
+from reports.records import Fault, Gate, PairReport, Quality, Report
 from reports.sentence import count
 
 #: Rows of faults that a terminal shows for a pair, and the characters of a name in them.
@@ -96,9 +96,10 @@ def short(text: str) -> str:
 
 
 def _pair(pair: PairReport) -> str:
-    columns = ["", "keys", "units", "value"] if pair.price_known else ["", "keys", "units"]
+    units = pair.nouns.units
+    columns = ["", "keys", units, "value"] if pair.price_known else ["", "keys", units]
     groups = [
-        {"": group.words, "keys": group.keys, "units": group.units, "value": _Figure(money(group.value))}
+        {"": group.words, "keys": group.keys, units: group.units, "value": _Figure(money(group.value))}
         for group in pair.groups
         if group.keys
     ]
@@ -117,8 +118,7 @@ def _pair(pair: PairReport) -> str:
 def _faults(pair: PairReport) -> str:
     rows = [
         {
-            "sku": short(fault.sku),
-            "location": short(fault.location),
+            **_where(fault, pair),
             f"{pair.target} shows": fault.quantity_a,
             f"{pair.authority} shows": fault.quantity_b,
             "unexplained": _Figure(signed(fault.unexplained)),
@@ -129,6 +129,13 @@ def _faults(pair: PairReport) -> str:
         for fault in pair.faults.rows[:FAULTS]
     ]
     return table(rows, list(rows[0]))
+
+
+def _where(fault: Fault, pair: PairReport) -> dict[str, str]:
+    """The key of a fault; of what is no stock, by the names of its own."""
+    if pair.nouns.is_stock:
+        return {"sku": short(fault.sku), "location": short(fault.location)}
+    return {pair.nouns.key: short(fault.sku), pair.nouns.place: short(fault.location)}
 
 
 def _remarks(pair: PairReport) -> Iterable[str]:

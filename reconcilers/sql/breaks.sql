@@ -38,7 +38,7 @@ create or replace temp view slip as
 select
     p.sku, p.location, b.unexplained, p.kind || ' ' || p.ref as event,
     if(p.side = 'a', p.change, -p.change) = b.unexplained as is_twice,
-    if(is_twice, 'counted twice by ', 'left out by ') || if(p.side = 'a', 'the target', 'the authority') as what
+    if(is_twice, 'twice in ', 'left out of ') || if(p.side = 'a', 'the target', 'the authority') as what
 from posting p
 join broken b using (sku, location)
 where getvariable('own_kinds') and p.posted_at <= p.as_of and abs(p.change) = abs(b.unexplained);
@@ -84,7 +84,7 @@ with candidate as (
     union all
     select
         sku, location, 8, if(bool_or(is_twice), 'DUPLICATE_EVENT', 'EVENT_NOT_POSTED'), unexplained,
-        any_value(event) || ' ' || string_agg(distinct what, ' or ' order by what)
+        any_value(event) || ' ' || string_agg(distinct what, ', or ' order by what desc)
     from slip
     group by sku, location, unexplained
     having count(distinct event) = 1
