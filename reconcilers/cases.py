@@ -102,16 +102,20 @@ def case_inputs(case: Mapping[str, Any], profile: Callable[[str], EffectProfile]
     """The Arrow tables and the pair that a case describes."""
     scale = int(case.get("scale", SCALE))
     a, b = (_side(case, side, profile) for side in ("a", "b"))
+    own = any("effects" in case[side] for side in ("a", "b"))
+    kind = str if own else Kind
     pair = Pair(
         name=f"{a.system}~{b.system}",
         a=a,
         b=b,
         now=_instant(case["now"]) if case.get("now") else max(a.latest, b.latest),
-        sla={Kind(kind): parse_duration(text) for kind, text in case.get("sla", {}).items()},
+        sla={kind(name): parse_duration(text) for name, text in case.get("sla", {}).items()},
         tolerance=Tolerance(
             **{k: Decimal(str(v)) for k, v in case.get("tolerance", {}).items()},
         ),
         safety_stock=Decimal(str(case.get("safety_stock", 0))),
+        own_kinds=own,
+        correct=not own,
         scale=scale,
     )
     events = case.get("events", [])
@@ -119,8 +123,8 @@ def case_inputs(case: Mapping[str, Any], profile: Callable[[str], EffectProfile]
         Inputs(
             stock_a=_stock(case["a"], scale),
             stock_b=_stock(case["b"], scale),
-            events_a=_events(events, "a", scale),
-            events_b=_events(events, "b", scale),
+            events_a=_events(events, "a", scale, kind),
+            events_b=_events(events, "b", scale, kind),
         ),
         pair,
     )
@@ -144,11 +148,16 @@ def _side(case: Mapping[str, Any], side: str, profile: Callable[[str], EffectPro
     watermark = case.get("feed_watermark", {}).get(side)
     return Side(
         system=seen["system"],
-        profile=profile(f"{seen['system']}.{seen['basis']}"),
+        profile=_own_profile(seen) if "effects" in seen else profile(f"{seen['system']}.{seen['basis']}"),
         as_of=_instant(seen["as_of"]),
         as_of_hi=_instant(seen["as_of_hi"]) if seen.get("as_of_hi") else None,
         watermark=_instant(watermark) if watermark else None,
     )
+
+
+def _own_profile(seen: Mapping[str, Any]) -> EffectProfile:
+    """What a balance says of its kinds itself."""
+    return EffectProfile(seen["system"], seen["effects"], basis="balance")
 
 
 def _stock(seen: Mapping[str, Any], scale: int) -> pa.Table:
@@ -156,13 +165,13 @@ def _stock(seen: Mapping[str, Any], scale: int) -> pa.Table:
     return pa.Table.from_pylist([row], schema=stock_schema(scale))
 
 
-def _events(events: list[Mapping[str, Any]], side: str, scale: int) -> pa.Table:
+def _events(events: list[Mapping[str, Any]], side: str, scale: int, kind: Callable[[str], str]) -> pa.Table:
     """The feed of one side: a row for each event that this side posted."""
     return pa.Table.from_pylist(
         [
             {
                 "event_id": event.get("event_id"),
-                "kind": str(Kind(event["kind"])),
+                "kind": str(kind(event["kind"])),
                 "ref": event["ref"],
                 "doc": event.get("doc"),
                 "sku": _SKU,

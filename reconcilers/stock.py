@@ -189,7 +189,7 @@ def _pooled(pair: Pair) -> tuple[tuple[str, str], ...]:
 
 
 def _variables(pair: Pair) -> dict[str, object]:
-    opening = {side: _opening(getattr(pair, side)) for side in ("a", "b")}
+    opening = {side: None if pair.own_kinds else _opening(getattr(pair, side)) for side in ("a", "b")}
     steps = [_STEPS.index(k) if k else len(_STEPS) for k in opening.values()]
     return {
         "pair": pair.name,
@@ -208,8 +208,9 @@ def _variables(pair: Pair) -> dict[str, object]:
         "a_whole_units": pair.a.profile.whole_units,
         "a_sellable": pair.a.profile.sellable,
         "events_incomplete": pair.a.events_incomplete or pair.b.events_incomplete,
-        "opening_a": opening["a"],
-        "opening_b": opening["b"],
+        # DuckDB 2.0 cannot fold a choice between a text and a null
+        "opening_a": opening["a"] or "",
+        "opening_b": opening["b"] or "",
         "opens_first": "a" if steps[0] < steps[1] else "b" if steps[1] < steps[0] else "both",
         "hold_reason": Reason.MARKET_PENDING if pair.a.profile.name.startswith("marketplace.") else Reason.CART_HOLD,
         "tolerance_absolute": pair.tolerance.absolute,

@@ -47,7 +47,7 @@ explained as (
             when family = 'PUBLISH' then 'CORRECTION_IN_FLIGHT'
             -- kinds of the pair's own: both sides have it, and one has the same amount once more
             when starts_with(family, 'own') then if(
-                postings_a <> postings_b and counted_b <> 0 and counted_a * postings_b = counted_b * postings_a,
+                counted_a <> 0 and counted_b <> 0 and counted_a * postings_b = counted_b * postings_a,
                 'DUPLICATE_EVENT', 'EVENT_NOT_POSTED')
             else 'TRANSFER_IN_TRANSIT'
         end as reason_now
