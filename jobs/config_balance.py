@@ -52,15 +52,15 @@ class _Rows(Sourced):
             "constants": constants | {place.get(column, column): text for column, text in self.constants.items()},
         }
 
-    def problems(self, key: tuple[str, ...]) -> dict[str, str]:
-        """What is wrong with its columns, by section."""
+    def problems(self, key: tuple[str, ...]) -> list[str]:
+        """What is wrong with its columns."""
         known = [*key, *self.OWN]
-        return {
-            section: f"no column {name!r}{hint(name, known)}; there are {', '.join(known)}"
+        return [
+            f"{section}: no column {name!r}{hint(name, known)}; there are {', '.join(known)}"
             for section in ("columns", "constants")
             for name in getattr(self, section)
             if name not in known
-        }
+        ]
 
 
 class Figure(_Rows):
@@ -74,7 +74,7 @@ class Figure(_Rows):
 class Postings(_Rows):
     """What happened to it, an event a row; `kinds` has the source's own words for the kinds of the balance."""
 
-    OWN = ("kind", "ref", "quantity", "posted_at", "event_id", "doc")
+    OWN = ("kind", "ref", "quantity", "posted_at", "event_id")
 
     kinds: dict[str, str] = Field({})
     look_back: Duration = timedelta(days=30)
@@ -116,14 +116,16 @@ class Balance(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        problems = {f"figure.{name}": told for name, told in self.figure.problems(self.key).items()}
+        problems = [f"figure.{told}" for told in self.figure.problems(self.key)]
         for each in self.events:
-            problems |= {f"events.{name}": told for name, told in each.problems(self.key).items()}
-            unknown = {word: kind for word, kind in each.kinds.items() if kind not in self.effects}
-            for word, kind in unknown.items():
-                problems[f"events.kinds.{word}"] = f"no kind {kind!r} in effects{hint(kind, self.effects)}"
+            problems += [f"events.{told}" for told in each.problems(self.key)]
+            problems += [
+                f"events.kinds.{word}: no kind {kind!r} in effects{hint(kind, self.effects)}"
+                for word, kind in each.kinds.items()
+                if kind not in self.effects
+            ]
         if problems:
-            raise wrong("; ".join(f"{place}: {told}" for place, told in problems.items()))
+            raise wrong("; ".join(problems))
         return self
 
     @property

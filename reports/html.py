@@ -108,7 +108,7 @@ def bar(pair: PairReport, identifier: str) -> Markup:
     return Markup(
         '<svg class="bar" width="100%" height="{h}" role="img" aria-labelledby="{id}-title {id}-desc">'
         '<title id="{id}-title">{title}</title><desc id="{id}-desc">{desc}</desc>{parts}</svg>'
-    ).format(h=HEIGHT, id=identifier, title=f"{pair.keys:,} stock numbers by verdict", desc=said, parts=parts)
+    ).format(h=HEIGHT, id=identifier, title=f"{pair.keys:,} {pair.nouns.number}s by verdict", desc=said, parts=parts)
 
 
 def _segment(name: str, title: str, label: str, left: float, width: float) -> Markup:

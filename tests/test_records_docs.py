@@ -1,4 +1,4 @@
-"""The examples of docs/records.md run."""
+"""The examples of docs/records.md and docs/python.md run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ import typer.main
 
 from cli.main import app
 
-DOCUMENT = (Path(__file__).parent.parent / "docs" / "records.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parent.parent / "docs"
+DOCUMENT = (DOCS / "records.md").read_text(encoding="utf-8")
+EXAMPLES = [
+    (page, example)
+    for page in ("records.md", "python.md")
+    for example in re.findall(r"^```python\n(.*?)^```", (DOCS / page).read_text(encoding="utf-8"), re.M | re.S)
+]
 
 
-@pytest.mark.parametrize("example", re.findall(r"^```python\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL))
-def test_the_python_examples_are_true(example):
-    exec(compile(example, "docs/records.md", "exec"), {})
+@pytest.mark.parametrize(("page", "example"), EXAMPLES)
+def test_the_python_examples_are_true(page, example):
+    exec(compile(example, page, "exec"), {})
+
+
+def test_stock_balances_and_records_have_an_example():
+    assert [page for page, _ in EXAMPLES] == ["records.md", "python.md", "python.md"]
 
 
 def test_every_option_of_compare_is_documented():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import config, config_deploy, config_publish, config_records
+from jobs import config, config_balance, config_deploy, config_publish, config_records
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
@@ -19,6 +19,10 @@ TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
         config.Stock,
         config.Events,
         config.PairConfig,
+        config.BalancePair,
+        config_balance.Balance,
+        config_balance.Figure,
+        config_balance.Postings,
         config.Job,
         config_deploy.Deploy,
         config_publish.SinkConfig,
