@@ -30,6 +30,7 @@ def compare(
         Path | None, typer.Option("-o", "--output", help="Write every difference: .parquet, .csv or .jsonl.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write the report as one HTML file.")] = None,
+    junit: Annotated[Path | None, typer.Option("--junit", help="Write it as JUnit XML for a build server.")] = None,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
@@ -40,7 +41,7 @@ def compare(
 
     asked = Asked(
         left, right, tuple(key), tuple(tolerance or ()), tuple(ignore or ()), tuple(renamed or ()), duplicates,
-        output, html,
+        output, html, junit,
     )  # fmt: skip
     report = run(asked)
     Output(json, verbose).result(report.document(), lambda: comparison.text(report))

@@ -25,6 +25,7 @@ SUITES = {
     "events": "expectations.events",
     "order_lines": "expectations.order_lines",
     "balance": "expectations.balance",
+    "records": "expectations.records",
     "postings": "expectations.postings",
     "levels": "expectations.levels",
     "breaks": "expectations.breaks",

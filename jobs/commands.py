@@ -375,7 +375,10 @@ def validate(path: Path, systems: Iterable[str], progress: Progress, engine: Eng
     """Check the newest snapshots of systems (all if none are named) against their expectations."""
     config = load(path)
     run = running.start(config, "validate", progress, engine)
-    wanted = [(name, each) for name in _systems(config, systems) for each in plan.dataset_names(config.system(name))]
+    names = _systems(config, systems)
+    wanted = [(name, each) for name in names for each in plan.dataset_names(config.system(name))]
     sources = plan.newest_snapshots(config, run.workspace, wanted, {})
-    results = validate_snapshots(run, sources)
+    sides = records.all_of(config, names)
+    found = plan.newest_snapshots(config, run.workspace, sides, {})
+    results = validate_snapshots(run, sources, {(system, each): found[system][each] for system, each in sides})
     return quality.Outcome(results, filesystem.join(run.directory, "validation", "index.html"))

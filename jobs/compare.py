@@ -20,7 +20,7 @@ from reconcilers.records import Comparison, Duplicates
 from reconcilers.rules import Rule, literal
 from reconcilers.stock import connect
 from reports import comparison as reporting
-from reports import html
+from reports import html, junit
 from reports.comparison import ComparisonReport, SideReport
 
 #: DuckDB goes to disk beyond this, so that two files of any size are compared in bounded memory.
@@ -47,6 +47,7 @@ class Asked:
     duplicates: str = Duplicates.PAIR
     output: Path | None = None
     html: Path | None = None
+    junit: Path | None = None
 
 
 def compare(asked: Asked) -> ComparisonReport:
@@ -73,6 +74,8 @@ def compare(asked: Asked) -> ComparisonReport:
         report = _report(asked, judged, left, right)
     if asked.html is not None:
         filesystem.write_atomic(str(asked.html), html.render_comparison(report).encode())
+    if asked.junit is not None:
+        filesystem.write_atomic(str(asked.junit), junit.render_comparisons({report.name: report}))
     return report
 
 

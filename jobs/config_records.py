@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from jobs.config_expectations import Expectations
 from jobs.config_source import Sourced
-from jobs.config_values import Duration, Pattern, Quantity, Share, Strict, Texts, TimeZone, listed, wrong
+from jobs.config_tables import text_table
+from jobs.config_values import Duration, File, Pattern, Quantity, Share, Strict, Texts, TimeZone, around, listed, wrong
 from reconcilers.errors import ConfigError
 from reconcilers.records import Duplicates
 from reconcilers.rules import Rule
@@ -24,6 +27,11 @@ def _named(value: Any) -> Any:
     return {name: name for name in value} if isinstance(value, list) else value
 
 
+def _alias_table(value: Any, info: ValidationInfo) -> Any:
+    """A CSV table `raw,key`, or the same as a mapping."""
+    return value if isinstance(value, dict) else around(info).base / str(value)
+
+
 class Records(Sourced):
     """A dataset of records: what names one, and which columns it has."""
 
@@ -31,11 +39,13 @@ class Records(Sourced):
     key: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
     columns: Annotated[dict[str, str], BeforeValidator(_named), Field(min_length=1)]
     types: dict[str, str] = Field({})
+    aliases: dict[str, Annotated[dict[str, str] | File, BeforeValidator(_alias_table)]] = Field({})
     time_format: Pattern | None = None
     end_of_day: Duration = timedelta(0)
     ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
     thousands: Literal["", ",", ".", "'", " "] = ""
     decimal: Literal[".", ","] = "."
+    expectations: Expectations = Expectations()
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
@@ -54,9 +64,22 @@ class Records(Sourced):
             key=self.key,
             columns=self.columns,
             types=self.types,
+            aliases={column: _aliases(given) for column, given in self.aliases.items()},
             time=parsing.TimeFormat(self.timezone or timezone, self.time_format, self.ambiguous_time, self.end_of_day),
             number=parsing.NumberFormat(self.decimal, self.thousands),
         )
+
+
+def _aliases(given: Mapping[str, str] | Path) -> Mapping[str, str]:
+    """What the source calls a key, and what it is called here. Raises `ConfigError` where one is there twice."""
+    if not isinstance(given, Path):
+        return given
+    rows = [] if (table := text_table(given, ("raw", "key"))) is None else table.to_pylist()
+    found: dict[str, str] = {}
+    for row in rows:
+        if found.setdefault(row["raw"], row["key"]) != row["key"]:
+            raise ConfigError(f"{given}: {row['raw']!r} stands for {found[row['raw']]!r} and for {row['key']!r}")
+    return found
 
 
 class Bound(Strict):

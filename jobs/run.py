@@ -25,7 +25,7 @@ from pipelines.reconcile import PairTask, read_output, reconcile_snapshots
 from pipelines.snapshots import Snapshot
 from reconcilers.aliases import suggest_aliases
 from reconcilers.errors import ExpectationsFailed
-from reports import html, model
+from reports import html, junit, model
 
 Sources = dict[str, dict[str, Snapshot]]
 
@@ -187,8 +187,18 @@ def finish(
         summary["verdict"] = report.verdict
         path = filesystem.join(run.directory, "report.html")
         filesystem.write_atomic(path, html.render(report).encode())
+        if report.comparisons:
+            _write_junit(run, report)
     run.workspace.write_json(run.run_id, "summary.json", summary)
     return summary
+
+
+def _write_junit(run: Run, report: model.Report) -> None:
+    """The comparisons of records for build servers; what a gate allows does not fail there."""
+    tripped = {gate.pair for gate in report.gates if not gate.passed}
+    found = {each.name: each for each in report.comparisons}
+    text = junit.render_comparisons(found, within=found.keys() - tripped)
+    filesystem.write_atomic(filesystem.join(run.directory, "junit.xml"), text)
 
 
 def report_of(workspace: Workspace, summary: Mapping[str, Any]) -> model.Report:

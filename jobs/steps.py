@@ -150,11 +150,11 @@ def _remember(run: Run, output: Document) -> None:
 def _capture(run: Run, document: Document) -> None:
     ids = document["snapshots"]
     if ids is None:
-        systems = plan.systems_of(run.config, run.pairs)
-        check_suites(run.config, systems)
+        systems, sides = plan.systems_of(run.config, run.pairs), records.sides(run.config, run.pairs)
+        check_suites(run.config, systems, sides)
         with run.capturing():
             ids = _ids(running.snapshot(run, systems))
-            for (system, dataset), taken in records.take(run, records.sides(run.config, run.pairs)).items():
+            for (system, dataset), taken in records.take(run, sides).items():
                 ids.setdefault(system, {})[dataset] = taken.manifest.snapshot_id
     previous = document["previous"] or {pair: run.workspace.previous(pair, run.now) for pair in run.pairs}
     output = {"now": run.now.isoformat(), "snapshots": ids, "previous": previous, **_counted(run)}
@@ -163,11 +163,8 @@ def _capture(run: Run, document: Document) -> None:
 
 
 def _validate(run: Run, _: Document) -> None:
-    sources = _stored(run)[0]
-    results: list[Document] = []
-    if sources:
-        with run.step("validate"):
-            results = validate_snapshots(run, sources)
+    with run.step("validate"):
+        results = validate_snapshots(run, *_stored(run))
     run.workspace.write_json(run.run_id, VALIDATED, {"results": results, **_counted(run)})
 
 

@@ -48,12 +48,12 @@ def suggest(config: Path, system: str, dataset: str, last: int, output: Path | N
     if output is not None and output.exists():
         raise ConfigError(f"{output} exists; a suite is never overwritten")
     asked = [
-        Measurement(f"{number:05d}", SnapshotRows(snapshot), suggesting.profile(snapshot.schema))
-        for number, snapshot in enumerate(found)
+        Measurement(f"{number:05d}", rows, suggesting.profile(rows.schema))
+        for number, rows in enumerate(map(SnapshotRows, found))
     ]
     with tempfile.TemporaryDirectory(prefix="recon-suggest-") as work:
         values = measure_rows(asked, work)
-    suite = suggesting.suggest(f"{system}.{dataset}", found[-1].schema, values)
+    suite = suggesting.suggest(f"{system}.{dataset}", asked[-1].rows.schema, values)
     document = suite.to_json_dict()
     if output is not None:
         output.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

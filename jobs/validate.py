@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 
-from jobs import plan
+from jobs import plan, records
 from jobs.config import Config, Dataset
 from jobs.config_expectations import Expectations
+from jobs.config_records import Records
 from jobs.quality import Judged, Occasion, write_reports
 from pipelines import filesystem, snapshots
 from pipelines.snapshots import Snapshot, dataset_schema
@@ -57,8 +58,10 @@ class Subject:
         return f"{self.system}.{self.dataset}"
 
 
-def check_suites(config: Config, systems: Iterable[str]) -> None:
+def check_suites(config: Config, systems: Iterable[str], sides: Iterable[records.Side] = ()) -> None:
     """Whether every suite can be judged of its dataset, before anything is captured.
+
+    Which types the columns of records have, `sides`, is known only then: their suites are read.
 
     Raises:
         ConfigError: everything that is wrong with the suites, a line each.
@@ -72,12 +75,21 @@ def check_suites(config: Config, systems: Iterable[str]) -> None:
                 judge.plan(suite_of(definition, dataset), dataset_schema(dataset, config.decimals))
             except ConfigError as error:
                 problems += [f"systems.{system}.{dataset}: {each}" for each in error.problems]
+    for system, dataset in sides:
+        try:
+            suite_of(config.system(system).records[dataset], dataset)
+        except ConfigError as error:
+            problems += [f"systems.{system}.records.{dataset}: {each}" for each in error.problems]
     if problems:
         raise ConfigError(problems)
 
 
-def validate_snapshots(run: Run, sources: Mapping[str, Mapping[str, Snapshot]]) -> list[dict[str, Any]]:
+def validate_snapshots(
+    run: Run, sources: Mapping[str, Mapping[str, Snapshot]], taken: Mapping[records.Side, Snapshot]
+) -> list[dict[str, Any]]:
     """Judge every snapshot and write results, failing rows and reports below `validation/`.
+
+    `sources` are the snapshots of stock and events, `taken` those of records.
 
     Returns:
         A row a snapshot: `system, dataset, success, evaluated, failed, critical, messages`, where
@@ -88,6 +100,10 @@ def validate_snapshots(run: Run, sources: Mapping[str, Mapping[str, Snapshot]]) 
         for system, datasets in sources.items()
         for dataset, definition in plan.dataset_names(run.config.system(system)).items()
         if (snapshot := datasets.get(dataset)) is not None
+    ]
+    subjects += [
+        _snapshot(run, sources, snapshot, run.config.system(system).records[dataset])
+        for (system, dataset), snapshot in taken.items()
     ]
     return validate(_occasion(run), subjects)
 
@@ -129,8 +145,10 @@ def validate(occasion: Occasion, subjects: list[Subject]) -> list[dict[str, Any]
     return [each.summary() for each in judged]
 
 
-def suite_of(definition: Dataset, dataset: str) -> gx.ExpectationSuite:
+def suite_of(definition: Dataset | Records, dataset: str) -> gx.ExpectationSuite:
     """The suite of a dataset: ours, extended, changed or replaced as the configuration says."""
+    if isinstance(definition, Records):
+        return _suite(definition.expectations, "records")
     if dataset == "stock":
         return _suite(definition.expectations, definition.suite)
     ordered = definition.lines is not None and Kind.PLACE in definition.lines.steps
@@ -148,7 +166,7 @@ def _suite(own: Expectations, built_in: str) -> gx.ExpectationSuite:
 
 
 def _snapshot(
-    run: Run, sources: Mapping[str, Mapping[str, Snapshot]], snapshot: Snapshot, definition: Dataset
+    run: Run, sources: Mapping[str, Mapping[str, Snapshot]], snapshot: Snapshot, definition: Dataset | Records
 ) -> Subject:
     manifest = snapshot.manifest
     earlier = [

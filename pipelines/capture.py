@@ -327,12 +327,15 @@ def _finished(taken: _Taken, now: datetime) -> Snapshot:
         buckets=taken.buckets,
         files=tuple(part for result in results for part in result.files),
         sources=plan.sources,
-        schema_fingerprint=snapshots.fingerprint(snapshots.dataset_schema(request.dataset, request.mapping.scale)),
+        schema_fingerprint="",
         complete=True,
         config_hash=request.config_hash,
         tool_version=version("recon-toolkit"),
         incremental=plan.incremental,
+        bucketed_by=BUCKET_KEY if isinstance(request.mapping, RecordsMapping) else snapshots.SKU,
     )
+    shape = snapshots.fingerprint(Snapshot(taken.directory, manifest).schema)
+    manifest = replace(manifest, schema_fingerprint=shape)
     snapshot = snapshots.write_manifest(taken.directory, manifest)
     if isinstance(source, Tap):
         try:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +25,9 @@ from reconcilers.schemas import events_schema, stock_schema
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+
+#: What the rows of stock and events are bucketed by.
+SKU = "sku"
 
 #: Rows of a split held in memory before they are written as a part file.
 PART_ROWS = 1_000_000
@@ -50,7 +54,8 @@ class Manifest:
 
     `rows_read = rows_kept + rejected`; `rows` are the canonical rows that the kept ones became (an
     order line becomes an event for each thing that happened to it). `sum_quantity` is decimal text.
-    An `incremental` feed goes on where the snapshots before end.
+    An `incremental` feed goes on where the snapshots before end. `bucketed_by` is the column that says
+    which bucket a row is in.
     """
 
     snapshot_id: str
@@ -80,6 +85,7 @@ class Manifest:
     tool_version: str
     format: int = field(default=FORMAT)
     incremental: bool = False
+    bucketed_by: str = SKU
 
     def __post_init__(self) -> None:
         if self.rows_read != self.rows_kept + self.rejected:
@@ -126,10 +132,17 @@ class Snapshot:
     path: str
     manifest: Manifest
 
-    @property
+    @cached_property
     def schema(self) -> pa.Schema:
-        """The Arrow schema of its rows."""
-        return dataset_schema(self.manifest.dataset, self.manifest.scale)
+        """The Arrow schema of its rows; records have that of their files. Raises `Unreachable`."""
+        if self.manifest.bucketed_by == SKU:
+            return dataset_schema(self.manifest.dataset, self.manifest.scale)
+        path = filesystem.join(self.path, self.manifest.files[0].path)
+        with filesystem.open_read(path) as file:
+            try:
+                return pq.read_schema(file)
+            except (pa.ArrowInvalid, OSError) as error:
+                raise Unreachable(f"{path}: damaged: {_line(error)}") from error
 
     def read_bucket(self, bucket: int, of: int, columns: list[str] | None = None) -> pa.Table:
         """The rows of bucket `bucket` of `of`, whatever number of buckets the snapshot has.
@@ -140,11 +153,11 @@ class Snapshot:
         have = self.manifest.buckets
         wanted = self.schema.names if columns is None else columns
         groups = list(range(bucket, have, of)) if of <= have else [bucket % have]
-        needed = wanted if of <= have else list(dict.fromkeys([*wanted, "sku"]))
+        needed = wanted if of <= have else list(dict.fromkeys([*wanted, self.manifest.bucketed_by]))
         tables = [self._read_groups(part, groups, needed) for part in self.manifest.files]
         table = pa.concat_tables(tables) if tables else self.schema.empty_table().select(needed)
         if of > have:
-            inside = bucket_of(table.column("sku"), of) == bucket
+            inside = bucket_of(table.column(self.manifest.bucketed_by), of) == bucket
             table = table.filter(pa.array(inside)).select(wanted)
         return table
 
@@ -208,7 +221,7 @@ def fingerprint(schema: pa.Schema) -> str:
 
 
 def write_parts(
-    directory: str, split: int, tables: Iterable[pa.Table], schema: pa.Schema, buckets: int, key: str = "sku"
+    directory: str, split: int, tables: Iterable[pa.Table], schema: pa.Schema, buckets: int, key: str = SKU
 ) -> tuple[PartFile, ...]:
     """Write the rows of one split as part files of bounded size.
 

@@ -13,8 +13,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from pipelines import filesystem
-from pipelines.snapshots import Snapshot
+from pipelines.snapshots import SKU, Snapshot
 from reconcilers.errors import ConfigError, Unreachable
+from reconcilers.keyed import BUCKET_KEY
 
 #: Rows of a part of a file that is validated on its own.
 PART_ROWS = 500_000
@@ -51,8 +52,10 @@ class SnapshotRows:
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns of the dataset."""
-        return self.snapshot.schema
+        """The columns of the dataset, without what says which bucket a record is in."""
+        schema = self.snapshot.schema
+        ours = schema.get_field_index(BUCKET_KEY)
+        return schema if ours < 0 else schema.remove(ours)
 
     @property
     def buckets(self) -> int:
@@ -61,8 +64,9 @@ class SnapshotRows:
 
     @property
     def bucketed_by(self) -> str | None:
-        """Snapshots are bucketed by SKU."""
-        return "sku"
+        """Stock and events are bucketed by SKU, records by all of their key."""
+        by = self.snapshot.manifest.bucketed_by
+        return by if by == SKU else None
 
     def read(self, bucket: int, columns: list[str]) -> pa.Table:
         """One bucket."""

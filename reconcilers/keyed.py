@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -36,6 +36,7 @@ class RecordsMapping:
         columns: canonical column: raw column, in the order of the snapshot.
         types: canonical column: `text`, `integer`, `decimal(18,4)`, `date`, `instant`, `boolean` or
             `float`; a column without one stays as the source has it.
+        aliases: column of the key: what the source calls it, and what it is called here, as text.
         time: how instants are written, and where.
         number: how numbers are written.
     """
@@ -43,6 +44,7 @@ class RecordsMapping:
     key: tuple[str, ...]
     columns: Mapping[str, str]
     types: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     time: parsing.TimeFormat = field(default_factory=parsing.TimeFormat)
     number: parsing.NumberFormat = field(default_factory=parsing.NumberFormat)
 
@@ -53,6 +55,8 @@ class RecordsMapping:
         for name, kind in self.types.items():
             if kind != INSTANT_TYPE:
                 sql_type(name, kind)
+        for name, aliases in self.aliases.items():
+            _check_aliases(name, aliases, self)
 
     @property
     def scale(self) -> int:
@@ -109,6 +113,8 @@ def _typed(values: pa.Array, name: str, mapping: RecordsMapping) -> tuple[pa.Arr
     kind = mapping.types.get(name)
     if pa.types.is_null(values.type):
         values = values.cast(TEXT)
+    if name in mapping.aliases:
+        values = _resolved(values, name, mapping.aliases[name])
     if kind is None:
         return values, np.zeros(len(values), bool)
     if kind == INSTANT_TYPE:
@@ -118,6 +124,33 @@ def _typed(values: pa.Array, name: str, mapping: RecordsMapping) -> tuple[pa.Arr
             bad |= mask
         return parsed.values, bad
     return _cast(values, sql_type(name, kind), mapping.number)
+
+
+def _resolved(values: pa.Array, name: str, aliases: Mapping[str, str]) -> pa.Array:
+    """The values as they are called here; they keep their type."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    places = pc.index_in(values.cast(TEXT), value_set=pa.array(list(aliases), TEXT))
+    try:
+        known = pa.array(list(aliases.values()), TEXT).cast(values.type)
+    except pa.ArrowInvalid as error:
+        raise ConfigError(f"aliases of {name!r}: the column is {values.type}: {error}") from error
+    return pc.coalesce(pc.take(known, places), values)
+
+
+def _check_aliases(name: str, aliases: Mapping[str, str], mapping: RecordsMapping) -> None:
+    """An alias is of a key, of its type, and stands for what is not an alias itself."""
+    if name not in mapping.key:
+        raise ConfigError(f"aliases of {name!r}: not one of the key {', '.join(mapping.key)}")
+    for raw, key in aliases.items():
+        if not raw or not key:
+            raise ConfigError(f"aliases of {name!r}: {raw!r} for {key!r} names nothing")
+        if key in aliases:
+            raise ConfigError(f"aliases of {name!r}: {raw!r} stands for {key!r}, which is an alias itself")
+    _, wrong = _typed(pa.array(list(aliases.values()), TEXT), name, replace(mapping, aliases={}))
+    if wrong.any():
+        bad = list(aliases.values())[int(np.flatnonzero(wrong)[0])]
+        raise ConfigError(f"aliases of {name!r}: {bad!r} is not {mapping.types[name]}")
 
 
 def _cast(values: pa.Array, kind: str, number: parsing.NumberFormat) -> tuple[pa.Array, np.ndarray]:

@@ -97,6 +97,9 @@ def _cast(column: pa.ChunkedArray, field: pa.Field, name: str) -> pa.ChunkedArra
     if pa.types.is_floating(column.type) and pa.types.is_decimal(field.type):
         raise ConfigError(f"{name}: {field.name} is a float; quantities are exact: use Decimal, int or text")
     try:
+        if pa.types.is_integer(column.type) and pa.types.is_decimal(field.type):
+            # whatever an integer may be, not only what this one holds, has to fit where it is cast to
+            column = column.cast(pa.decimal128(38, field.type.scale))
         return column.cast(field.type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise ConfigError(f"{name}: {field.name} ({column.type}): {error}") from error

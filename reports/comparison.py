@@ -72,7 +72,8 @@ class ComparisonReport:
     @property
     def remarks(self) -> list[str]:
         """What was left out, and what would help."""
-        return [*_left_out(self.a), *_left_out(self.b), *self.hints]
+        folded = [_folded(side) for side in (self.a, self.b) if side.folded]
+        return [*rows_left_out(self.a), *rows_left_out(self.b), *folded, *self.hints]
 
     @property
     def lead(self) -> str:
@@ -246,15 +247,18 @@ def _value(value: str | None) -> str:
     return short(value) if value.strip() else f"'{printable(value)}'"
 
 
-def _left_out(side: SideReport) -> Iterable[str]:
+def rows_left_out(side: SideReport) -> Iterable[str]:
+    """Rows that were not compared, and why."""
     name = short(side.name)
     if side.rejected:
         first = f", the first {side.first_reject}" if side.first_reject else ""
         yield f"{name}: {count(side.rejected, 'row')} could not be read{first}"
     if side.without_key:
         yield f"{name}: {count(side.without_key, 'row')} without a whole key, not compared"
-    if side.folded:
-        yield f"{name}: {count(side.folded, 'row')} folded into another one of the same key"
+
+
+def _folded(side: SideReport) -> str:
+    return f"{short(side.name)}: {count(side.folded, 'row')} folded into another one of the same key"
 
 
 def _remarks(report: ComparisonReport) -> str:
@@ -285,6 +289,11 @@ def key_text(row: Mapping[str, Any]) -> str:
 def verdict_text(row: Mapping[str, Any]) -> str:
     """What a difference is, in a word or two."""
     return RECORDS[_name(row["class"], row["reason"])].format(a="the left", b="the right")
+
+
+def verdict_of(row: Mapping[str, Any], report: ComparisonReport) -> str:
+    """The same with the names of the two sides."""
+    return RECORDS[_name(row["class"], row["reason"])].format(a=report.a.name, b=report.b.name)
 
 
 def by_value(columns: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

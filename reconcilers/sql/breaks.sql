@@ -84,7 +84,7 @@ with candidate as (
     union all
     select
         sku, location, 8, if(bool_or(is_twice), 'DUPLICATE_EVENT', 'EVENT_NOT_POSTED'), unexplained,
-        any_value(event) || ' ' || string_agg(distinct what, ', or ' order by what desc)
+        any_value(event) || ' ' || concat_ws(', or ', max(what), nullif(min(what), max(what)))
     from slip
     group by sku, location, unexplained
     having count(distinct event) = 1

@@ -6,6 +6,7 @@ import gzip
 import json
 import sqlite3
 from decimal import Decimal
+from xml.etree import ElementTree as ET
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -60,6 +61,19 @@ def test_a_tolerance_compares_numbers_and_json_has_everything(shop):
     page = (shop / "report.html").read_text()
     assert "2 of 4 records differ." in page
     assert "C-3" in page
+
+
+def test_a_build_server_gets_junit(shop):
+    done = recon("compare", "left.csv", "right.csv", "-k", "sku", "--junit", "junit.xml", at=shop)
+    assert done.code == 1
+    (suite,) = ET.parse(shop / "junit.xml").getroot()
+    told = {case.get("name"): case.find("failure") for case in suite}
+    assert {name for name, failure in told.items() if failure is not None} == {
+        "column price", "column name", "only in left.csv", "only in right.csv",
+    }  # fmt: skip
+    assert told["column name"].get("message") == "1 of 2 records differs"
+    assert told["column name"].text == "sku=B-2: Kettle | kettle"
+    assert (suite.get("tests"), suite.get("failures")) == ("7", "4")
 
 
 def test_no_difference_is_exit_code_0(shop):

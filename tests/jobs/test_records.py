@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -121,8 +122,17 @@ def test_buckets_are_nothing(tmp_path, two_runs):
     assert told(other) == told(first)
 
 
-def test_gates_allow_what_they_say(tmp_path):
-    assert commands.run_job(exports(tmp_path, allowed=5), "nightly", silent).within_gates
+def junit(outcome) -> dict[str, str | None]:
+    (suite,) = ET.parse(Path(outcome.report_path).with_name("junit.xml")).getroot()
+    return {case.get("name"): next((child.tag for child in case), None) for case in suite}
+
+
+def test_gates_allow_what_they_say(tmp_path, two_runs):
+    within = commands.run_job(exports(tmp_path, allowed=5), "nightly", silent)
+    assert within.within_gates
+    unlike = ("column price", "only in shop.prices", "only in erp.prices", "rows that were compared")
+    assert {name for name, kind in junit(within).items() if kind == "skipped"} == set(unlike)
+    assert {name for name, kind in junit(two_runs[0]).items() if kind == "failure"} == set(unlike)
 
 
 def test_a_column_that_one_side_has_not_trips_a_gate(tmp_path):
