@@ -17,14 +17,16 @@ from pipelines.relations import Relation, database, is_database, relation
 from reconcilers.errors import ConfigError, Unreachable
 from reconcilers.fields import Judged, Rows, judge
 from reconcilers.records import Comparison, Duplicates
-from reconcilers.rules import Rule, literal
+from reconcilers.rules import Rule, literal, quoted
+from reconcilers.schemas import Class, Reason
 from reconcilers.stock import connect
 from reports import comparison as reporting
 from reports import html, junit
 from reports.comparison import ComparisonReport, SideReport
 
-#: DuckDB goes to disk beyond this, so that two files of any size are compared in bounded memory.
-MEMORY = "900MB"
+#: DuckDB goes to disk beyond so many MB, and so many more for each value column after the first, so that two files
+#: of any length are compared in bounded memory. A join that goes to disk takes twice the time.
+MEMORY, MEMORY_A_COLUMN = 900, 60
 
 #: What the differences may be written as, by the end of the file's name.
 FORMATS = {
@@ -62,12 +64,13 @@ def compare(asked: Asked) -> ComparisonReport:
     if asked.output is not None and asked.output.suffix not in FORMATS:
         raise ConfigError(f"--output {asked.output}: its name ends in none of {', '.join(FORMATS)}")
     with tempfile.TemporaryDirectory(prefix="recon-compare-") as scratch, connect() as con:
-        con.execute(f"set memory_limit = '{MEMORY}'")
         con.execute(f"set temp_directory = {literal(str(Path(scratch) / 'spill'))}")
         con.execute("set preserve_insertion_order = false")
         base = str(Path.cwd())
         left = relation(asked.left, base, Path(scratch) / "left")
         right = relation(asked.right, base, Path(scratch) / "right")
+        values = len(con.sql(f"from {left.sql}").columns) - len(comparison.key)
+        con.execute(f"set memory_limit = '{MEMORY + MEMORY_A_COLUMN * max(0, values - 1)}MB'")
         judged = judge(con, comparison, left.sql, right.sql)
         if asked.output is not None:
             _write(judged, asked.output)
@@ -123,10 +126,26 @@ def _tolerance(name: str, bound: str) -> Rule:
 def _write(judged: Judged, output: Path) -> None:
     partial = output.with_name(f".{output.name}.partial")
     try:
-        judged.con.execute(f"copy ({judged.differences}) to {literal(str(partial))} ({FORMATS[output.suffix]})")
+        judged.con.execute(f"copy ({_coded(judged)}) to {literal(str(partial))} ({FORMATS[output.suffix]})")
         partial.replace(output)
     except (duckdb.IOException, OSError) as error:
         raise Unreachable(f"{output}: {' '.join(str(error).split())[:200]}") from error
+
+
+def _coded(judged: Judged) -> str:
+    """The query for the differences with its few words as codes: a fifth less to write, and the same when read."""
+    words: dict[str, list[str]] = {
+        "pair": [judged.comparison.name],
+        "column": [column.name for column in judged.layout.columns],
+        "class": list(Class),
+        "reason": list(Reason),
+    }
+    coded = []
+    for name, each in words.items():
+        if each:
+            judged.con.execute(f"create or replace type coded_{name} as enum ({', '.join(map(literal, each))})")
+            coded.append(f"{quoted(name)}::coded_{name} as {quoted(name)}")
+    return f"select * replace ({', '.join(coded)}) from ({judged.differences})"
 
 
 def _report(asked: Asked, judged: Judged, left: Relation, right: Relation) -> ComparisonReport:

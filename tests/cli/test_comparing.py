@@ -168,4 +168,7 @@ def test_all_of_many_differences_are_written(tmp_path):
     pq.write_table(pa.table({"id": keys, "v": changed}), tmp_path / "b.parquet")
     done = recon("compare", "a.parquet", "b.parquet", "-k", "id", "-o", "d.parquet", "--json", at=tmp_path)
     assert (done.code, done.json["records"]["different"]) == (1, 5_000)
-    assert pq.read_table(tmp_path / "d.parquet")["id"].sort().to_pylist() == list(range(5_000))
+    written = pq.read_table(tmp_path / "d.parquet")
+    assert written["id"].sort().to_pylist() == list(range(5_000))
+    assert {str(written.schema.field(name).type) for name in ("pair", "column", "class", "reason")} == {"string"}
+    assert written["class"].unique().to_pylist() == ["BREAK"]
