@@ -13,7 +13,7 @@ from cli.output import Output
 
 @app.command()
 def compare(
-    left: Annotated[str, typer.Argument(help="A file, a glob in quotes, or URL#TABLE: CSV, JSON Lines, Parquet, SQL.")],
+    left: Annotated[str, typer.Argument(help="A file, a glob in quotes, or URL#TABLE: CSV, Parquet, SQL, BigQuery.")],
     right: Annotated[str, typer.Argument(help="What it is compared with.")],
     key: Annotated[list[str], typer.Option("-k", "--key", help="The columns that name a record: sku,location.")],
     tolerance: Annotated[

@@ -216,7 +216,8 @@ def _dataset(place: str, variable: str, read: Relation) -> dict[str, object]:
     """Where a side comes from; the address of a database, which may have a password, is not repeated."""
     if is_database(place):
         connector, options = database(place)
-        return {"connector": connector, **options, "url": f"${{{variable}}}"}
+        secret = {"url": f"${{{variable}}}"} if "url" in options else {}
+        return {"connector": connector, **options, **secret}
     path = place if filesystem.is_remote(place) else str(Path(place).absolute())
     dialect = {} if read.delimiter in (None, ",") else {"delimiter": read.delimiter}
     return {"connector": "files", "path": path, **dialect, "as_of": {"from": "mtime"}}

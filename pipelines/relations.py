@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -45,7 +46,8 @@ class Relation:
 def relation(place: str, base: str, scratch: Path) -> Relation:
     """The relation of a path, a glob or a URL.
 
-    A URL names a table, or a query, behind a `#`: `postgresql://user@host/shop#public.prices`.
+    A URL names a table, or a query, behind a `#`: `postgresql://user@host/shop#public.prices`,
+    `bigquery://project?location=EU#shop.prices`.
 
     Raises:
         ConfigError: nothing says how to read it.
@@ -102,12 +104,19 @@ def is_database(place: str) -> bool:
 
 
 def database(place: str) -> tuple[str, dict[str, Any]]:
-    """The connector of a database URL, and its options. Raises `ConfigError` where no table is named."""
+    """The connector of a database URL, and its options; those of BigQuery are in the URL's own query.
+
+    Raises:
+        ConfigError: no table is named.
+    """
     url, sign, what = place.partition("#")
     scheme = url.partition("://")[0]
     if not sign or not what:
         raise ConfigError(f"{scheme}://…: name a table or a query behind a #, such as {scheme}://…#prices")
     asked = {"query": what} if re.search(r"\s", what) else {"table": what}
+    if scheme == "bigquery":
+        parts = urlsplit(url)
+        return scheme, {"project": parts.netloc, **dict(parse_qsl(parts.query)), **asked}
     return "sql", {"url": url, **asked}
 
 

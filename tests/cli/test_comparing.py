@@ -8,6 +8,7 @@ import sqlite3
 from decimal import Decimal
 from xml.etree import ElementTree as ET
 
+import databases
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -172,3 +173,58 @@ def test_all_of_many_differences_are_written(tmp_path):
     assert written["id"].sort().to_pylist() == list(range(5_000))
     assert {str(written.schema.field(name).type) for name in ("pair", "column", "class", "reason")} == {"string"}
     assert written["class"].unique().to_pylist() == ["BREAK"]
+
+
+PRICES = [("A-1", Decimal("10.50")), ("B-2", Decimal("123456789012345.01")), ("Ç/3", None)]
+
+
+@pytest.fixture
+def prices(tmp_path):
+    """Three prices in a file, of which the second of another one differs in its last digit."""
+    for name, last in (("same", "01"), ("other", "02")):
+        values = [value if sku != "B-2" else Decimal(f"123456789012345.{last}") for sku, value in PRICES]
+        table = pa.table({"sku": [sku for sku, _ in PRICES], "price": pa.array(values, pa.decimal128(19, 2))})
+        pq.write_table(table, tmp_path / f"{name}.parquet")
+    return tmp_path
+
+
+def agrees(url: str, at) -> None:
+    """What is there is what the one file has, and differs from the other in exactly one digit."""
+    done = recon("compare", url, "same.parquet", "-k", "sku", at=at)
+    assert (done.code, done.out.splitlines()[0]) == (0, "No difference: 3 records, each equal in 1 column."), done
+    done = recon("compare", url, "other.parquet", "-k", "sku", "--json", at=at)
+    (found,) = done.json["samples"]
+    assert (done.code, found["sku"]) == (1, "B-2")
+    assert found["value_a"].startswith("123456789012345.01")
+    assert "right" in done.json["nightly"]
+
+
+def test_a_table_and_a_query_of_postgresql(postgresql, prices):
+    postgresql.run(
+        """drop table if exists prices;
+        create table prices (sku text, price numeric(19, 2));
+        insert into prices values ('A-1', 10.50), ('B-2', 123456789012345.01), ('Ç/3', null);"""
+    )
+    agrees(f"{postgresql.url}#prices", prices)
+    agrees(f"{postgresql.url}#select sku, price from prices order by price", prices)
+    done = recon("compare", f"{postgresql.url}#nosuch", "same.parquet", "-k", "sku", at=prices)
+    assert (done.code, len(done.told)) == (2, 1)
+    assert databases.PASSWORD not in done.out + done.err
+    told = recon("compare", f"{postgresql.url}#prices", "other.parquet", "-k", "sku", at=prices)
+    assert databases.PASSWORD not in told.out
+    assert "url: ${LEFT_URL}" in told.out
+
+
+def test_a_table_and_a_query_of_bigquery(warehouse, prices):
+    warehouse.run(
+        "create or replace table shop.prices (sku string, price numeric)",
+        *(f"insert shop.prices values ('{sku}', {value})" for sku, value in (("A-1", "10.5"), ("Ç/3", "null"))),
+        "insert shop.prices values ('B-2', numeric '123456789012345.01')",
+    )
+    place = warehouse.endpoint
+    options = f"api_endpoint={place['api_endpoint']}&grpc_endpoint={place['grpc_endpoint']}&scratch=shop"
+    url = f"bigquery://{place['project']}?{options}"
+    agrees(f"{url}#shop.prices", prices)
+    agrees(f"{url}#select sku, price from shop.prices", prices)
+    done = recon("compare", f"{url}&colour=red#shop.prices", "same.parquet", "-k", "sku", at=prices)
+    assert (done.code, len(done.told)) == (2, 1)
