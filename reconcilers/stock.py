@@ -36,8 +36,13 @@ from reconcilers.shares import shared
 
 _SQL = {
     step: (Path(__file__).parent / "sql" / f"{step}.sql").read_text(encoding="utf-8")
-    for step in ("postings", "lines", "documents", "levels", "breaks")
+    for step in ("postings", "lines", "documents", "levels", "slips", "breaks")
 }
+
+#: What `slips` makes, where nobody asks for it.
+_NO_SLIPS = (
+    "create temp table slip (sku varchar, location varchar, quantity quantity, reason varchar, evidence varchar)"
+)
 
 #: Events that belong to one chain; every other kind is a family of its own.
 FAMILIES = {
@@ -115,6 +120,7 @@ def reconcile_bucket(
         judged = _shared(con.sql("from level").to_arrow_table(), pair)
         settled = _shared(_settled(con, pair), pair)
         con.register("judged_level", judged)
+        con.execute(_SQL["slips"] if pair.own_kinds else _NO_SLIPS)
         con.execute(_SQL["breaks"])
         columns = levels_schema(pair.scale).names
         return Reconciled(

@@ -1,5 +1,5 @@
 -- The keys that are not MATCHED, with identity, age, severity and probable causes.
--- In: judged_level (the rows of the view `level`), shown, line, document, previous (break_id, first_seen_run,
+-- In: judged_level (the rows of the view `level`), shown, line, document, slip, previous (break_id, first_seen_run,
 --     runs_seen, status: the breaks and the closed breaks of the run before).
 create or replace temp table identified as
 select *, md5(concat_ws(chr(31), pair, sku, location, getvariable('basis_pair'))) as break_id
@@ -32,16 +32,6 @@ union all
 select x.sku, x.location, x.wanted, x.ref || ', ' || y.ref || ' and ' || z.ref
 from few x join few y using (sku, location) join few z using (sku, location)
 where x.ref < y.ref and y.ref < z.ref and x.quantity + y.quantity + z.quantity = x.wanted;
-
--- Kinds of the pair's own: the one event whose amount is exactly what nothing explains.
-create or replace temp view slip as
-select
-    p.sku, p.location, b.unexplained, p.kind || ' ' || p.ref as event,
-    if(p.side = 'a', p.change, -p.change) = b.unexplained as is_twice,
-    if(is_twice, 'twice in ', 'left out of ') || if(p.side = 'a', 'the target', 'the authority') as what
-from posting p
-join broken b using (sku, location)
-where getvariable('own_kinds') and p.posted_at <= p.as_of and abs(p.change) = abs(b.unexplained);
 
 create or replace temp table cause as
 with candidate as (
@@ -82,12 +72,7 @@ with candidate as (
     group by sku, location, quantity
     having count(*) = 1
     union all
-    select
-        sku, location, 8, if(bool_or(is_twice), 'DUPLICATE_EVENT', 'EVENT_NOT_POSTED'), unexplained,
-        any_value(event) || ' ' || concat_ws(', or ', max(what), nullif(min(what), max(what)))
-    from slip
-    group by sku, location, unexplained
-    having count(distinct event) = 1
+    select sku, location, 8, reason, quantity, evidence from slip
     union all
     -- a suggestion, never a match: the authority has the same order under another reference
     select

@@ -89,9 +89,9 @@ folded as (
         sum(quantity) filter (kind = 'SCRAP' and known) as scrapped,
         -- when it began, on either side
         count(*) filter (side = 'a' and kind = getvariable('opening_a')) > 0 as opened_a,
+        count(*) filter (side = 'b' and kind = getvariable('opening_b')) > 0 as opened_b,
         count(*) filter (side = 'a' and inside and coefficient <> 0) as postings_a,
         count(*) filter (side = 'b' and inside and coefficient <> 0) as postings_b,
-        count(*) filter (side = 'b' and kind = getvariable('opening_b')) > 0 as opened_b,
         min(posted_at) filter (side = 'a' and inside and coefficient <> 0) as first_a,
         min(posted_at) filter (side = 'b' and inside and coefficient <> 0) as first_b,
         min(posted_at) filter (kind = 'CANCEL') as cancelled_at,
