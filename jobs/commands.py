@@ -193,10 +193,12 @@ def _workspace(path: Path) -> Workspace:
 
 
 def _systems(config: Config, names: Iterable[str]) -> list[str]:
-    wanted = list(names) or list(config.places)
+    """The systems of these names with their balances, or the balances; all if none are named."""
+    wanted = set(names)
     for name in wanted:
         config.system(name)
-    return wanted
+    owners = {place: place.rpartition(".")[0] for place in config.balances}
+    return [place for place in config.places if not wanted or place in wanted or owners.get(place) in wanted]
 
 
 def _pairs(config: Config, names: Iterable[str]) -> list[str]:

@@ -266,12 +266,11 @@ class _Postings(Events):
 
 def _of_balance(owner: System, name: str, balance: Balance) -> System:
     """A balance as what it is: a small system of its own, with a number and its events."""
-    figure = balance.figure.canonical(balance.key, name)
-    events = [each.canonical(balance.key, name) for each in balance.events]
+    (_, figure), *events = balance.datasets(name)
     return System.model_construct(
         timezone=owner.timezone,
         stock=_Figure.model_construct(**figure, profile=name),
-        events=tuple(_Postings.model_construct(**each, own_kinds=balance.own_kinds) for each in events),
+        events=tuple(_Postings.model_construct(**each, own_kinds=balance.own_kinds) for _, each in events),
         aliases=balance.aliases,
         sink=balance.sink,
     )

@@ -124,9 +124,15 @@ class Balance(Strict):
                 for word, kind in each.kinds.items()
                 if kind not in self.effects
             ]
+        problems += [] if problems else _unfit(self.datasets("balance"))
         if problems:
             raise wrong("; ".join(problems))
         return self
+
+    def datasets(self, name: str) -> list[tuple[str, dict[str, Any]]]:
+        """Its figure and its events as datasets of stock and events: the kind of each, and its fields."""
+        events = [("events", each.canonical(self.key, name)) for each in self.events]
+        return [("stock", self.figure.canonical(self.key, name)), *events]
 
     @property
     def own_kinds(self) -> dict[str, bool]:
@@ -143,6 +149,19 @@ def _profile(name: str, effects: Mapping[str, Effect], lag: timedelta) -> Effect
 
     coefficients = {kind: 1 if effect == "signed" else effect for kind, effect in effects.items()}
     return EffectProfile(name, coefficients, basis="balance", lag=lag)
+
+
+def _unfit(datasets: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """What the column mapping thinks is wrong with datasets."""
+    from reconcilers.canonical import Mapping as ColumnMapping
+
+    problems = []
+    for dataset, fields in datasets:
+        try:
+            ColumnMapping(dataset, columns=fields["columns"], constants=fields["constants"])
+        except ConfigError as error:
+            problems.append(f"{'figure' if dataset == 'stock' else 'events'}: {error}")
+    return problems
 
 
 def unknown_kinds(sla: Iterable[str], *effects: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from reports import words
 from reports.model import causes
 from reports.records import Cause, suspect
 from reports.text import plain, printable, signed
-from reports.words import STOCK, Nouns
+from reports.words import Nouns, nouns
 
 _DOCUMENTS = {
     "HOLD": "hold {ref}",
@@ -62,6 +62,8 @@ class Line:
 class Explanation:
     """The sum of one key: `raw_diff = expected_diff + unexplained`, and what makes it up.
 
+    `figure` says what it is about where that is no stock: its `name`, and the columns of its `key`.
+
     `expected_diff = Σ lines + shaped`, where `shaped` is what a number that never shows less than
     zero, or whole units only, leaves out. Quantities are None where a side has no number.
     """
@@ -91,7 +93,12 @@ class Explanation:
     atp: Decimal | None
     publish: Decimal | None
     snapshots: tuple[str, ...]
-    nouns: Nouns = STOCK
+    figure: Mapping[str, Any] | None = None
+
+    @property
+    def nouns(self) -> Nouns:
+        """What to call it."""
+        return nouns(self.figure)
 
     @property
     def target(self) -> str:
@@ -136,9 +143,9 @@ def explain(
         class_name=level["class"],
         words=words.name(level["class"], level["reason"]),
         advice=words.said(
-            words.advice(level["class"], suspected.reason if suspected else level["reason"]), words.nouns(figure)
+            words.advice(level["class"], suspected.reason if suspected else level["reason"]), nouns(figure)
         ),
-        nouns=words.nouns(figure),
+        figure=figure,
         causes=candidates,
         severity=found.get("severity"),
         first_seen_run=found.get("first_seen_run"),
@@ -256,8 +263,8 @@ def _should_show(e: Explanation) -> str:
     return f"  {e.target} should show {plain(e.quantity_b + e.expected_diff)}"
 
 
-def _named(line: Line, nouns: Nouns) -> str:
-    if not nouns.is_stock:
+def _named(line: Line, of: Nouns) -> str:
+    if not of.is_stock:
         return f"{line.kind} {printable(line.ref)}"
     return _DOCUMENTS.get(line.kind, line.kind + " {ref}").format(ref=printable(line.ref))
 

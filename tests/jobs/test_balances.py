@@ -89,6 +89,14 @@ def test_nothing_is_proposed_and_every_source_is_looked_at(outcome):
     assert {"source app.points/stock", "source app.points/events", "source crm.points/events"} <= checks
 
 
+def test_a_system_is_captured_with_its_balances(tmp_path):
+    path = example(tmp_path)
+    taken = commands.take_snapshots(path, ["app"], silent)
+    assert {(each["system"], each["dataset"]) for each in taken} == {("app.points", "stock"), ("app.points", "events")}
+    assert len(commands.take_snapshots(path, ["crm.points"], silent)) == 2
+    assert len(commands.take_snapshots(path, [], silent)) == 4
+
+
 def test_buckets_and_a_key_of_two_columns_change_no_verdict(tmp_path):
     path = example(tmp_path)
     for file in tmp_path.glob("*.csv"):
@@ -128,6 +136,7 @@ def test_a_pair_that_says_so_tells_the_target(tmp_path):
         (("systems", "app", "balances", "points", "key"), "ref", "'ref' is the name of another column"),
         (("systems", "app", "balances", "points", "events", "kinds", "gift"), "EARNED", "did you mean 'EARN'?"),
         (("systems", "app", "balances", "points", "figure", "columns", "memberr"), "m", "no column 'memberr'"),
+        (("systems", "app", "balances", "points", "figure", "constants"), {"as_of": "now"}, "cannot be a constant"),
         (("systems", "crm", "balances", "points", "key"), ["member", "card"], "a key of 1 columns against one of 2"),
         (("pairs", PAIR, "sla", "BRUN"), "PT1H", "no balance of the pair has this kind; did you mean 'BURN'?"),
         (("pairs", PAIR, "safety_stock"), 3, "belongs to stock"),
