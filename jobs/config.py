@@ -38,7 +38,7 @@ from jobs.config_problems import tell
 from jobs.config_publish import Publish, SinkConfig
 from jobs.config_records import Records, RecordsPair
 from jobs.config_schedule import Schedule, overlaps
-from jobs.config_source import Sourced
+from jobs.config_source import Rows
 from jobs.config_text import as_written, hint, read, variables
 from jobs.config_values import (
     Duration,
@@ -48,7 +48,6 @@ from jobs.config_values import (
     KindName,
     Name,
     PairName,
-    Pattern,
     Quantity,
     Share,
     Strict,
@@ -115,27 +114,20 @@ class Lines(Strict):
         return {name: column for name in self.own_keys() if (column := getattr(self, name)) is not None}
 
 
-class Dataset(Sourced):
+class Dataset(Rows):
     """Where the stock or the events of a system come from, and what its columns mean."""
 
     #: What `reconcilers.canonical.Mapping` calls it, and the suite that it is judged by.
     dataset: ClassVar[str] = ""
     suite: ClassVar[str] = ""
 
-    timezone: TimeZone | None = None
     profile: str | None = None
     absent_means: Literal["missing", "zero"] | None = None
     columns: dict[str, Columns] = Field({})
     constants: dict[str, str] = Field({})
     lines: Lines | None = None
     kinds: dict[str, KindName] = Field({})
-    time_format: Pattern | None = None
-    end_of_day: Duration = timedelta(0)
     look_back: Duration = timedelta(days=30)
-    ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
-    thousands: Literal["", ",", ".", "'", " "] = ""
-    decimal: Literal[".", ","] = "."
-    expectations: Expectations = Expectations()
 
     @field_validator("columns", "constants")
     @classmethod

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from jobs.config_expectations import Expectations
 from jobs.config_publish import SinkConfig
-from jobs.config_source import Sourced
+from jobs.config_source import Rows
 from jobs.config_text import hint
-from jobs.config_values import Duration, File, Name, Pattern, Strict, TimeZone, listed, wrong, wrong_at
+from jobs.config_values import Duration, File, Name, Strict, listed, wrong, wrong_at
 from reconcilers.errors import ConfigError
 from reconcilers.schemas import Kind
 
@@ -26,20 +25,13 @@ Effect = Literal[1, 0, -1, "signed"]
 _PLACES = ("sku", "location")
 
 
-class _Rows(Sourced):
+class _Rows(Rows):
     """Rows of a balance: columns go by the names of its key, and by those of `OWN`."""
 
     OWN: ClassVar[tuple[str, ...]] = ()
 
-    timezone: TimeZone | None = None
     columns: dict[str, str] = Field({})
     constants: dict[str, str] = Field({})
-    time_format: Pattern | None = None
-    end_of_day: Duration = timedelta(0)
-    ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
-    thousands: Literal["", ",", ".", "'", " "] = ""
-    decimal: Literal[".", ","] = "."
-    expectations: Expectations = Expectations()
 
     def canonical(self, key: tuple[str, ...], name: str) -> dict[str, Any]:
         """The fields of a dataset of stock or events that has the same rows."""

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from jobs.config_expectations import Expectations
-from jobs.config_source import Sourced
+from jobs.config_source import Rows
 from jobs.config_tables import text_table
-from jobs.config_values import Duration, File, Pattern, Quantity, Share, Strict, Texts, TimeZone, around, listed, wrong
+from jobs.config_values import Duration, File, Quantity, Share, Strict, Texts, around, listed, wrong
 from reconcilers.errors import ConfigError
 from reconcilers.records import Duplicates
 from reconcilers.rules import Rule
@@ -32,20 +31,13 @@ def _alias_table(value: Any, info: ValidationInfo) -> Any:
     return value if isinstance(value, dict) else around(info).base / str(value)
 
 
-class Records(Sourced):
+class Records(Rows):
     """A dataset of records: what names one, and which columns it has."""
 
-    timezone: TimeZone | None = None
     key: Annotated[tuple[str, ...], BeforeValidator(listed), Field(min_length=1)]
     columns: Annotated[dict[str, str], BeforeValidator(_named), Field(min_length=1)]
     types: dict[str, str] = Field({})
     aliases: dict[str, Annotated[dict[str, str] | File, BeforeValidator(_alias_table)]] = Field({})
-    time_format: Pattern | None = None
-    end_of_day: Duration = timedelta(0)
-    ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
-    thousands: Literal["", ",", ".", "'", " "] = ""
-    decimal: Literal[".", ","] = "."
-    expectations: Expectations = Expectations()
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

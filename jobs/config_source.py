@@ -1,13 +1,15 @@
-"""Where a dataset of a configuration comes from: a connector, and the connector's own keys."""
+"""Where a dataset of a configuration comes from: a connector with its own keys, and how the source writes things."""
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationInfo, field_validator
 
+from jobs.config_expectations import Expectations
 from jobs.config_text import hint
-from jobs.config_values import Strict, own_options, wrong
+from jobs.config_values import Duration, Pattern, Strict, TimeZone, own_options, wrong
 from pipelines import connectors
 
 
@@ -38,3 +40,15 @@ class Sourced(Strict):
         name = data.get("connector")
         known = isinstance(name, str) and name in connectors.REGISTRY
         return connectors.module(name).Options if known else None
+
+
+class Rows(Sourced):
+    """Rows of a source: how it writes instants and numbers, and what they must meet."""
+
+    timezone: TimeZone | None = None
+    time_format: Pattern | None = None
+    end_of_day: Duration = timedelta(0)
+    ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
+    thousands: Literal["", ",", ".", "'", " "] = ""
+    decimal: Literal[".", ","] = "."
+    expectations: Expectations = Expectations()
