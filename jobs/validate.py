@@ -24,6 +24,7 @@ from reconcilers.schemas import Kind, breaks_schema, corrections_schema, levels_
 if TYPE_CHECKING:
     import great_expectations as gx
 
+    from expectations import judge
     from jobs.run import Run
 
 # Great Expectations takes seconds to import: `expectations.judge` and the suites are imported only
@@ -124,9 +125,7 @@ def validate_outputs(run: Run, pairs: Iterable[str]) -> list[dict[str, Any]]:
 
 def validate(occasion: Occasion, subjects: list[Subject]) -> list[dict[str, Any]]:
     """Measure, list what fails, judge and report; a row a subject."""
-    from expectations import judge
-
-    plans = [judge.plan(subject.suite, subject.rows.schema) for subject in subjects]
+    plans = [_planned(subject) for subject in subjects]
     directory, engine = occasion.directory, occasion.engine
     work = filesystem.join(directory, "work")
     measurements = [Measurement(s.name, s.rows, p.metrics, s.others) for s, p in zip(subjects, plans, strict=True)]
@@ -143,6 +142,16 @@ def validate(occasion: Occasion, subjects: list[Subject]) -> list[dict[str, Any]
     ]
     write_reports(occasion, judged)
     return [each.summary() for each in judged]
+
+
+def _planned(subject: Subject) -> judge.Plan:
+    """What has to be measured. Raises `ConfigError` where the suite does not fit the columns."""
+    from expectations import judge
+
+    try:
+        return judge.plan(subject.suite, subject.rows.schema)
+    except ConfigError as error:
+        raise ConfigError([f"{subject.system}/{subject.dataset}: {each}" for each in error.problems]) from error
 
 
 def suite_of(definition: Dataset | Records, dataset: str) -> gx.ExpectationSuite:

@@ -160,6 +160,13 @@ def test_a_warning_and_a_truncated_export_are_told(tmp_path):
         commands.run_job(path, "nightly", silent)
 
 
+def test_a_column_that_there_is_not_is_an_error_of_its_dataset(tmp_path):
+    rule = '{"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "prise"}}'
+    (tmp_path / "own.json").write_text(f'{{"name": "own", "expectations": [{rule}]}}')
+    with pytest.raises(ConfigError, match="erp/prices: .*no column 'prise'; there are: sku"):
+        commands.run_job(written(tmp_path, erp={"expectations": {"suite": "own.json"}}), "nightly", silent)
+
+
 def test_a_suite_that_does_not_fit_is_an_error_of_the_configuration(tmp_path):
     change = [{"expectation": "expect_table_row_count_to_be_betwen", "drop": True}]
     path = written(tmp_path, shop={"expectations": {"change": change}})
