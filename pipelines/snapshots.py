@@ -137,6 +137,8 @@ class Snapshot:
         """The Arrow schema of its rows; records have that of their files. Raises `Unreachable`."""
         if self.manifest.bucketed_by == SKU:
             return dataset_schema(self.manifest.dataset, self.manifest.scale)
+        if not self.manifest.files:
+            return pa.schema([])
         path = filesystem.join(self.path, self.manifest.files[0].path)
         with filesystem.open_read(path) as file:
             try:

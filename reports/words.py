@@ -335,8 +335,8 @@ def nouns(figure: Mapping[str, Any] | None) -> Nouns:
     if figure is None:
         return STOCK
     name, (key, *place) = figure["name"].replace("_", " "), figure["key"]
-    number = f"{name} balance"
-    return Nouns(number, f"{number}s", key, place[0] if place else "figure", name, "events", is_stock=False)
+    number, units = f"{name} balance", "units" if name in ("keys", "value") else name
+    return Nouns(number, f"{number}s", key, place[0] if place else "figure", units, "events", is_stock=False)
 
 
 def said(text: str, of: Nouns) -> str:
