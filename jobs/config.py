@@ -30,6 +30,7 @@ from jobs.config_deploy import Deploy
 from jobs.config_expectations import Expectations
 from jobs.config_notify import Notification
 from jobs.config_observe import Observe, Retention
+from jobs.config_orders import Columns, OrderLines, OrdersPair, Spelling
 from jobs.config_outputs import Outputs
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
@@ -65,10 +66,6 @@ from reconcilers.schemas import SCALE, Kind
 from reconcilers.shares import Shares
 
 Named = TypeVar("Named")
-
-
-#: A raw column, or several: the first that is not blank.
-Columns = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Step(Strict):
@@ -231,26 +228,23 @@ class System(Strict):
     units: File | None = None
     kits: File | None = None
     records: dict[Name, Records] = Field({})
+    orders: dict[Name, OrderLines] = Field({})
     sink: SinkConfig | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.stock is None and not self.events and not self.records:
-            raise wrong("has neither stock nor events nor records")
-        if taken := [name for name in self.records if name == "stock" or name.startswith("events")]:
-            raise wrong(f"records cannot be called {taken[0]!r}")
+        if self.stock is None and not self.events and not self.keyed:
+            raise wrong("has neither stock nor events nor records nor orders")
+        if taken := [name for name in self.keyed if name == "stock" or name.startswith("events")]:
+            raise wrong(f"{'records' if taken[0] in self.records else 'orders'} cannot be called {taken[0]!r}")
+        if both := [name for name in self.records if name in self.orders]:
+            raise wrong(f"{both[0]!r} is in records and in orders; call one of them something else")
         return self
 
-
-class Spelling(Strict):
-    """How the references of one side become canonical.
-
-    `xref` is a table of what the side says (raw) and what it stands for (ref); it wins over the rest.
-    """
-
-    xref: File | None = None
-    strip_prefix: Texts = ()
-    case: Literal["keep", "upper", "lower"] = "keep"
+    @property
+    def keyed(self) -> dict[str, Records | OrderLines]:
+        """The datasets that are known by a key: records and orders."""
+        return {**self.records, **self.orders}
 
 
 class References(Spelling):
@@ -330,14 +324,14 @@ class PairConfig(Strict):
         return locations
 
 
-def _by_kind(data: Any, info: ValidationInfo) -> PairConfig | RecordsPair:
+def _by_kind(data: Any, info: ValidationInfo) -> PairConfig | RecordsPair | OrdersPair:
     """A pair of its kind: stock, if it says nothing else."""
     kind = data.get("kind") if isinstance(data, dict) else None
-    model = RecordsPair if kind == "records" else PairConfig
-    return model.model_validate(data, context=info.context)
+    models: dict[Any, type[PairConfig | RecordsPair | OrdersPair]] = {"records": RecordsPair, "orders": OrdersPair}
+    return models.get(kind, PairConfig).model_validate(data, context=info.context)
 
 
-AnyPair = Annotated[PairConfig | RecordsPair, PlainValidator(_by_kind)]
+AnyPair = Annotated[PairConfig | RecordsPair | OrdersPair, PlainValidator(_by_kind)]
 
 
 class Gates(Strict):
@@ -427,7 +421,7 @@ class Config(Strict):
         """The system called `name`. Raises `ConfigError` where there is none."""
         return _named(self.systems, "system", name)
 
-    def pair(self, name: str) -> PairConfig | RecordsPair:
+    def pair(self, name: str) -> PairConfig | RecordsPair | OrdersPair:
         """The pair called `name`. Raises `ConfigError` where there is none."""
         return _named(self.pairs, "pair", name)
 

@@ -60,11 +60,11 @@ class Surroundings:
         found = self.data["systems"][system]
         return not isinstance(found, dict) or found.get("stock") is not None
 
-    def records(self, system: str) -> list[str]:
-        """The names of a system's records."""
+    def within(self, system: str, section: str) -> list[str]:
+        """The names in a section of a system: its records, its orders."""
         found = self.data["systems"][system]
-        records = found.get("records") if isinstance(found, dict) else None
-        return list(records) if isinstance(records, dict) else []
+        named = found.get(section) if isinstance(found, dict) else None
+        return list(named) if isinstance(named, dict) else []
 
     def kind(self, pair: str) -> str:
         """The kind of a pair of the file."""
@@ -176,8 +176,8 @@ def _pair(name: str, info: ValidationInfo) -> str:
     if len(sides) != 2 or sides[0] == sides[1]:
         raise wrong(f"{name!r} is not <target>~<authority>, two systems such as storefront~erp")
     for side in sides:
-        if around(info).kind(name) == "records":
-            _records_side(side, around(info))
+        if (kind := around(info).kind(name)) in _PARTS:
+            _part_side(side, kind, around(info))
         else:
             _stock_side(side, around(info))
     return name
@@ -190,10 +190,15 @@ def _stock_side(side: str, known: Surroundings) -> None:
         raise wrong(f"system {side!r} has no stock to compare")
 
 
-def _records_side(side: str, known: Surroundings) -> None:
-    datasets = [f"{system}.{name}" for system in known.names("systems") for name in known.records(system)]
-    if side not in datasets:
-        raise wrong(f"no records {side!r}{hint(side, datasets)}; a side is <system>.<records>, such as erp.prices")
+#: Pairs of these kinds compare parts of systems: the section of a system that has them, and an example.
+_PARTS = {"records": ("records", "erp.prices"), "orders": ("orders", "erp.web")}
+
+
+def _part_side(side: str, kind: str, known: Surroundings) -> None:
+    section, example = _PARTS[kind]
+    parts = [f"{system}.{name}" for system in known.names("systems") for name in known.within(system, section)]
+    if side not in parts:
+        raise wrong(f"no {kind} {side!r}{hint(side, parts)}; a side is <system>.<{kind}>, such as {example}")
 
 
 def _existing_pair(name: str, info: ValidationInfo) -> str:

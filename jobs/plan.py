@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv
 
 from jobs import records
-from jobs.config import Config, Dataset, PairConfig, Spelling, System
+from jobs.config import Config, Dataset, PairConfig, System
+from jobs.config_orders import Spelling
+from jobs.csv_tables import read_table
 from jobs.published import events_snapshot
 from jobs.workspace import Workspace
 from pipelines import snapshots
@@ -128,7 +128,7 @@ def tasks(
 def own_names(system: System) -> dict[str, list[str]]:
     """What a system calls those SKUs that its aliases name."""
     names: dict[str, list[str]] = {}
-    aliases = _table(system.aliases, ("raw", "sku"))
+    aliases = read_table(system.aliases, ("raw", "sku"))
     for row in [] if aliases is None else aliases.to_pylist():
         names.setdefault(row["sku"], []).append(row["raw"])
     return names
@@ -147,29 +147,14 @@ def _capture(config: Config, system: str, dataset: str, definition: Dataset) -> 
         mapping=ColumnMapping(
             dataset="stock" if dataset == "stock" else "events",
             scale=config.decimals,
-            aliases=_table(owner.aliases, ("raw", "sku")),
-            units=_table(owner.units, ("sku", "unit", "factor")),
-            kits=_table(owner.kits, kits.COLUMNS),
+            aliases=read_table(owner.aliases, ("raw", "sku")),
+            units=read_table(owner.units, ("sku", "unit", "factor")),
+            kits=read_table(owner.kits, kits.COLUMNS),
             **{**definition.mapping_kwargs(), "timezone": timezone},
         ),
         config_hash=config.config_hash,
         buckets=config.buckets,
     )
-
-
-def _table(path: Path | None, columns: tuple[str, ...]) -> pa.Table | None:
-    """A small table of text beside the configuration: aliases or units."""
-    if path is None:
-        return None
-    try:
-        options = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string()))
-        table = pyarrow.csv.read_csv(path, convert_options=options)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ConfigError(f"{path}: cannot be read as CSV: {error}") from error
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise ConfigError(f"{path}: no column {missing[0]!r}; it needs {', '.join(columns)}")
-    return table.select(list(columns))
 
 
 def _snapshot(
@@ -219,8 +204,8 @@ def _task(
             locations=rules.locations,
             references_a=_normaliser(rules, "a"),
             references_b=_normaliser(rules, "b"),
-            xref_a=_table(_spelling(rules, "a").xref, ("raw", "ref")),
-            xref_b=_table(_spelling(rules, "b").xref, ("raw", "ref")),
+            xref_a=read_table(_spelling(rules, "a").xref, ("raw", "ref")),
+            xref_b=read_table(_spelling(rules, "b").xref, ("raw", "ref")),
             tolerance=Tolerance(rules.tolerance.absolute, rules.tolerance.relative),
             safety_stock=rules.safety_stock,
             goods=_goods(rules, config.decimals),
@@ -262,7 +247,7 @@ def _goods(rules: PairConfig, scale: int) -> pa.Table | None:
     Raises:
         ConfigError: a SKU in two classes, or in one that has no rules.
     """
-    table = _table(rules.goods, ("sku", "class"))
+    table = read_table(rules.goods, ("sku", "class"))
     if table is None:
         return None
     rows: dict[str, dict[str, object]] = {}
@@ -284,13 +269,13 @@ def _goods(rules: PairConfig, scale: int) -> pa.Table | None:
 
 def _kits(target: System) -> Kits | None:
     """What the target sells as one SKU and the authority keeps as parts."""
-    table = _table(target.kits, kits.COLUMNS)
+    table = read_table(target.kits, kits.COLUMNS)
     return None if table is None else Kits.from_table(table)
 
 
 def _packs(*systems: System) -> pa.Table | None:
     """The pack sizes that the systems' units know."""
-    tables = [table for system in systems if (table := _table(system.units, ("sku", "unit", "factor"))) is not None]
+    tables = [table for system in systems if (table := read_table(system.units, ("sku", "unit", "factor"))) is not None]
     if not tables:
         return None
     ratios = pa.concat_tables([factors(table) for table in tables])
