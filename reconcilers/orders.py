@@ -199,14 +199,21 @@ def _prepare(
     for side, have, relation in zip("ab", kinds, relations, strict=True):
         if "ref" not in have:
             raise ConfigError(f"{orders.name}: no column 'ref' on the {'left' if side == 'a' else 'right'}")
-        where = getattr(orders, f"where_{side}")
-        con.execute(
-            f"create or replace temp view ordered_{side} as from {relation}" + (f" where {where}" if where else "")
-        )
+        _take(con, orders, side, relation)
         parts.append(
             f"select '{side}' as side, {_columns(have, more, kinds)} from ordered_{side} where ref is not null"
         )
     con.execute(f"create or replace temp view given as {' union all by name '.join(parts)}")
+
+
+def _take(con: duckdb.DuckDBPyConnection, orders: Orders, side: str, relation: str) -> None:
+    """The rows of a side that are compared."""
+    where = getattr(orders, f"where_{side}")
+    condition = f" where {where}" if where else ""
+    try:
+        con.execute(f"create or replace temp view ordered_{side} as from {relation}{condition}")
+    except duckdb.Error as error:
+        raise ConfigError(f"{orders.name}: where.{side}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _columns(have: Mapping[str, str], more: list[str], kinds: list[dict[str, str]]) -> str:
