@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+
+import pyarrow as pa
 
 from jobs.config import Config
 from jobs.config_orders import OrderLines, OrdersPair
@@ -56,6 +58,16 @@ def comparison(
         high_value=pair.high_value,
         scale=config.decimals,
     )
+
+
+def spellings(config: Config, sides: Iterable[tuple[str, str | None]], name: str) -> list[str]:
+    """What the reference of an order may be: as it is given, and as it is read of each side."""
+    found = [name]
+    for system, dataset in sides:
+        definition = config.system(system).orders.get(dataset or "")
+        if definition is not None:
+            found.append(mapping(config, system, definition).canonical(pa.array([name])).to_pylist()[0])
+    return list(dict.fromkeys(found))
 
 
 def summary(found: Findings) -> Mapping[str, Any]:

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import pyarrow as pa
+
 from jobs import plan, records
 from jobs.config import Config
 from jobs.published import settle
@@ -21,7 +23,7 @@ from jobs.workspace import Workspace
 from pipelines import filesystem
 from pipelines.capture import capture
 from pipelines.execution import Engine
-from pipelines.reconcile import PairTask, read_output, reconcile_snapshots
+from pipelines.reconcile import PairTask, read_output, read_parts, reconcile_snapshots
 from pipelines.snapshots import Snapshot
 from reconcilers.aliases import suggest_aliases
 from reconcilers.errors import ExpectationsFailed
@@ -195,7 +197,9 @@ def report_of(workspace: Workspace, summary: Mapping[str, Any]) -> model.Report:
     """The report of a run, built from its data sets."""
     directory = workspace.run_directory(summary["run_id"])
     breaks, corrections, in_flight = (read_output(directory, o) for o in ("breaks", "corrections", "in_flight"))
-    return model.build(summary, breaks, corrections, in_flight, summary["validation"])
+    ordered = [name for name, pair in summary.get("records", {}).items() if pair["kind"] == "orders"]
+    differences = {name: pa.concat_tables(read_parts(directory, "differences", name)) for name in ordered}
+    return model.build(summary, breaks, corrections, in_flight, summary["validation"], differences)
 
 
 def within_gates(summary: Mapping[str, Any]) -> bool:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import filesystem
 from pipelines.execution import Engine, call_each
 from pipelines.reconcile import part_name
 from pipelines.snapshots import Snapshot
+from reconcilers.buckets import bucket_of
 from reconcilers.errors import ConfigError, Unreachable
 from reconcilers.findings import REMEMBERED, Bucket, Findings, total
 from reconcilers.findings import compare_bucket as records_bucket
@@ -123,6 +125,13 @@ def _read(snapshot: Snapshot, bucket: int, of: int) -> pa.Table:
             except (pa.ArrowInvalid, OSError) as error:
                 raise Unreachable(f"{path}: damaged: {' '.join(str(error).split())[:200]}") from error
     return pa.concat_tables(tables)
+
+
+def rows_of(snapshot: Snapshot, column: str, key: str) -> pa.Table:
+    """The records of a snapshot whose only key column, of text, is `key`."""
+    of = snapshot.manifest.buckets
+    rows = _read(snapshot, int(bucket_of(pa.array([key]), of)[0]), of)
+    return rows.filter(pc.equal(rows[column], key))
 
 
 def _previous(task: RecordsTask, name: str) -> pa.Table | None:

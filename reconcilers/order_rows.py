@@ -94,9 +94,9 @@ class OrdersMapping(RecordsMapping):
         if name == "sku":
             return _translated(texts, self.aliases, "sku", texts)
         if name == "line":
-            return self._canonical(texts)
+            return self.canonical(texts)
         if name == "ref":
-            return self._of_its_channel(self._canonical(texts), raw)
+            return self._of_its_channel(self.canonical(texts), raw)
         return self._state(texts) if name == "status" else texts
 
     def _text(self, raw: pa.Table, name: str) -> pa.Array:
@@ -104,7 +104,7 @@ class OrdersMapping(RecordsMapping):
         columns = (self.columns[name], *self.alternatives.get(name, ()))
         return pc.coalesce(*(parsing.text(raw.column(each).combine_chunks()) for each in columns))
 
-    def _canonical(self, texts: pa.Array) -> pa.Array:
+    def canonical(self, texts: pa.Array) -> pa.Array:
         """References as the cross-reference says, else normalised."""
         if self.references.is_identity:
             return _translated(texts, self.xref, "ref", texts)

@@ -32,7 +32,7 @@ _SQL = {
 #: The columns of `differences` of a pair of orders, before identity and age.
 RESULT_COLUMNS = (
     *("pair", "ref", "line", "sku", "column", "value_a", "value_b", "class", "reason", "difference", "age", "doc"),
-    *("value", "currency", "clears_by", "severity"),
+    *("lines", "value", "currency", "clears_by", "severity"),
 )
 
 #: What names a finding, beside the pair, its column and its reason.

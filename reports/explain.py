@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from reconcilers.schemas import Class
 from reports import words
 from reports.model import causes
+from reports.orders import Finding
 from reports.records import Cause, suspect
 from reports.text import plain, printable, signed
 
@@ -90,6 +91,12 @@ class Explanation:
     atp: Decimal | None
     publish: Decimal | None
     snapshots: tuple[str, ...]
+    orders: tuple[Finding, ...] = ()
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The documents that the sum or its causes name."""
+        return tuple(dict.fromkeys([*(line.ref for line in self.lines), *(cause.evidence for cause in self.causes)]))
 
     @property
     def target(self) -> str:
@@ -143,6 +150,11 @@ def explain(
     )
 
 
+def with_orders(explanation: Explanation, found: Iterable[Finding]) -> Explanation:
+    """The explanation with what is wrong with the orders that it names."""
+    return replace(explanation, orders=tuple(found))
+
+
 def text(explanation: Explanation) -> str:
     """The explanation as a sum for a terminal."""
     e = explanation
@@ -152,6 +164,7 @@ def text(explanation: Explanation) -> str:
         _aligned([*_numbers(e), *_sum(e)]),
         _doubts(e),
         _causes(e),
+        [f"  order {printable(each.ref)}, {each.pair}: {each.class_name} ({each.words})" for each in e.orders],
         [_promise(e)],
     ]
     if e.class_name not in (Class.MATCHED, Class.IN_FLIGHT):

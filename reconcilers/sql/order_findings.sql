@@ -217,16 +217,23 @@ every as (
             null as clears_by
         from total_findings
         where told is not null
+),
+-- Which lines it is about: what other documents may know the order by.
+of_order as (
+    select ref, to_json(list(distinct line order by line))::varchar as lines
+    from line semi join every using (ref)
+    group by ref
 )
 select
     getvariable('pair') as pair, ref, line, sku, "column", value_a, value_b, class, reason,
-    difference, null::integer as age, doc, value::decimal(38, 4) as value, currency, clears_by,
+    difference, null::integer as age, doc, if(line is null, lines, to_json([line])::varchar) as lines,
+    value::decimal(38, 4) as value, currency, clears_by,
     case
         when class = 'IN_FLIGHT' then 'low'
         when class = 'CONFLICT' or reason = 'DUPLICATE_BACKEND_ORDER' or value >= getvariable('high_value') then 'high'
         else 'medium'
     end as severity
-from every;
+from every join of_order using (ref);
 
 -- One verdict an order: its worst finding, then the one that most money depends on.
 create or replace temp table verdict as

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 
 from jobs import commands
 from jobs.config import load
+from jobs.explain import explain
 from jobs.run import silent
 from reconcilers.errors import ConfigError
 
@@ -89,11 +91,15 @@ def pair_of(outcome) -> dict:
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory):
+def config(tmp_path_factory):
+    return tmp_path_factory.mktemp("orders") / "recon.yaml"
+
+
+@pytest.fixture(scope="module")
+def nights(config):
     """Three nights: order 9 is lost, imported after all, and lost again."""
-    directory = tmp_path_factory.mktemp("orders")
     return [
-        commands.run_job(exports(directory, night, imported=imported), "nightly", silent)
+        commands.run_job(exports(config.parent, night, imported=imported), "nightly", silent)
         for night, imported in ((2, False), (3, True), (4, False))
     ]
 
@@ -133,6 +139,34 @@ def test_buckets_are_nothing(tmp_path, nights):
     other = commands.run_job(exports(tmp_path, buckets=1), "nightly", silent)
     assert differences(other) == differences(nights[0])
     assert {**pair_of(other)} == {**pair_of(nights[0])}
+
+
+def test_an_order_is_explained_with_both_sides(nights, config):
+    run = nights[0].summary["run_id"]
+    twice = explain(config, "7", None, run).text()
+    for words in (
+        f"order 7, {PAIR}: BREAK (order imported twice)",
+        "1 at 4.50, shipped and 1 at 4.50, shipped",
+        "A7, A7-2",
+        "what to do: Cancel the second document",
+    ):
+        assert words in twice
+    (price,) = explain(config, "WEB-8", None, run).document()
+    assert [row["price"] for row in price["rows_a"]] == [Decimal("4.5"), Decimal(7)]
+    assert (price["findings"][0]["value_a"], price["findings"][0]["value_b"]) == ("7.0000", "9.0000")
+    assert "MATCHED" in explain(config, "#50", None, run).text()
+    lost = explain(config, "9", None, None).text()
+    assert "LATE (order never imported)" in lost
+    assert "nothing" in lost
+    with pytest.raises(ConfigError, match="no SKU or order '999'"):
+        explain(config, "999", None, None)
+
+
+def test_the_report_shows_what_needs_somebody(nights):
+    page = Path(nights[0].report_path).read_text()
+    for words in ("3 of 101 orders need somebody", "order imported twice", "another price", "A7-2", "25.00 at risk"):
+        assert words in page or words in nights[0].text(), words
+    assert "3 of 101 orders need somebody" in nights[0].text()
 
 
 def test_gates_allow_what_they_say(tmp_path):
