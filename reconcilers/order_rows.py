@@ -88,7 +88,7 @@ class OrdersMapping(RecordsMapping):
 
     def read(self, raw: pa.Table, name: str) -> pa.Array:
         """A canonical column before it has its type."""
-        if name not in (*NAMES, *TEXTS):
+        if name not in (*NAMES, *TEXTS) and name not in self.alternatives:
             return super().read(raw, name)
         texts = self._text(raw, name)
         if name == "sku":

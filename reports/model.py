@@ -79,7 +79,7 @@ def build(
     lead, rest = sentence.verdict(pairs, quality)
     status = sentence.status(pairs, quality)
     if (comparisons or ordered) and status != "refused":
-        leads = [(each.name, each.lead) for each in comparisons] + [(each.name, each.lead) for each in ordered]
+        leads = [(each.name, each.lead) for each in comparisons] + [(each.name, each.brief) for each in ordered]
         said = "; ".join(f"{name}: {told.rstrip('.')}" for name, told in leads)
         lead, rest = (lead, f"{rest.rstrip('.')}; {said}.") if pairs else (said, ".")
         status = comparison.status(status if pairs else "good", comparisons)

@@ -129,23 +129,20 @@ class OrdersReport:
     moving: int
 
     @property
-    def lead(self) -> str:
-        """What there is to say first."""
+    def brief(self) -> str:
+        """How many orders need somebody."""
         if not self.faulty:
             waiting = f"; {self.moving:,} on their way" if self.moving else ""
-            return f"None of {count(self.orders, 'order')} needs anybody{waiting}."
-        named = ", ".join(f"{orders:,} {words.counted(name, reason)}" for name, reason, orders in self.reasons[:5])
-        worth = f", {money(self.value)} at risk" if self.value else ""
-        needs = "needs" if self.faulty == 1 else "need"
-        listed = f": {named}" if named else ""
-        return f"{self.faulty:,} of {count(self.orders, 'order')} {needs} somebody{listed}{worth}."
+            return f"none of {count(self.orders, 'order')} needs anybody{waiting}"
+        return f"{self.faulty:,} of {count(self.orders, 'order')} {'needs' if self.faulty == 1 else 'need'} somebody"
 
     @property
-    def remarks(self) -> Iterable[str]:
-        """Rows that were left out."""
-        for side in (self.a, self.b):
-            if side.rejected:
-                yield f"{side.name}: {count(side.rejected, 'row')} could not be read"
+    def lead(self) -> str:
+        """The same, for which reasons, and how much money depends on it."""
+        named = ", ".join(f"{orders:,} {words.counted(name, reason)}" for name, reason, orders in self.reasons[:5])
+        worth = f", {money(self.value)} at risk" if self.value else ""
+        listed = f": {named}" if named else ""
+        return f"{self.brief[:1].upper()}{self.brief[1:]}{listed}{worth}."
 
 
 def summed_up(name: str, summary: Mapping[str, Any], found: pa.Table, stock: Sequence[pa.Table]) -> OrdersReport:
@@ -257,14 +254,14 @@ def said(column: str, value: str | None) -> str:
 def text(report: OrdersReport) -> str:
     """The report for a terminal."""
     rows = [{"": said, "orders": orders} for said, _, orders in report.counts]
-    blocks = [f"{report.name}: {report.lead}", _indented(table(rows, ["", "orders"]))]
+    blocks = [f"{report.name}: {count(report.orders, 'order')}", _indented(table(rows, ["", "orders"]))]
     if report.findings.rows:
         shown = [_cells(each) for each in report.findings.rows[:IN_TERMINAL]]
         names = [name for name in shown[0] if name in ("order", "what it is") or any(row[name] for row in shown)]
         blocks += ["", _indented(table(shown, names))]
         if left_out := report.findings.total - min(IN_TERMINAL, len(report.findings.rows)):
             blocks.append(f"  … and {left_out:,} more, in the report")
-    return "\n".join([*blocks, *(f"  {remark}" for remark in report.remarks)])
+    return "\n".join(blocks)
 
 
 def _cells(each: Finding) -> dict[str, Any]:
