@@ -1,10 +1,29 @@
 -- The lines and the orders of both sides, with second documents of one order taken out (DOMAIN 2.6).
--- In: given (a row an exported row of either side; `more` has the columns that are not ours).
--- `told` is the one value that all rows agree on, or all of them.
-create or replace temp macro told(x) as case
-    when count(distinct x) <= 1 then min(x)
-    else string_agg(distinct x, ' + ' order by x)
-end;
+-- In: given (a row an exported row of either side).
+-- Most orders have one row a line and one document; only the others are looked at more closely.
+
+-- The value that all rows of a line agree on, or the first and the last of them.
+create or replace temp macro told(x) as if(min(x) = max(x), min(x), min(x) || ' + ' || max(x));
+
+-- Rows of one line add up, where it has several. A price is that of one unit; where rows have several, their mean by quantity,
+-- in whole steps of the smallest decimal place: no digit goes through a float.
+create or replace temp macro mean(gross, weight) as (
+    replace(gross::varchar, '.', '')::hugeint // nullif(replace(weight::varchar, '.', '')::hugeint, 0)
+)::decimal(18, 0) * getvariable('step')::decimal(10, 9);
+
+create or replace temp table repeated as
+select side, ref, line from given group by all having count(*) > 1;
+
+create or replace temp table summed as
+select * exclude (doc), 1 as rows, doc as first_doc, doc as last_doc, weight * price as gross
+from given anti join repeated using (side, ref, line)
+union all by name
+{lines_of_repeated};
+
+create or replace temp table crowded as
+select side, ref from summed
+group by side, ref
+having sum(rows) > count(*) or min(first_doc) <> max(last_doc);
 
 -- What a row without a document number belongs to: the copies of a row that is there again and again
 -- are the first document, the second and so on.
@@ -12,23 +31,21 @@ create or replace temp table exported as
 select
     * exclude (doc),
     doc is not null as has_doc,
-    coalesce(doc, (row_number() over copies)::varchar) as doc,
-    coalesce(quantity, 1) as weight
-from given
+    coalesce(doc, (row_number() over copies)::varchar) as doc
+from given semi join crowded using (side, ref)
 window copies as (partition by side, ref, line, sku, quantity, price, discount, tax, doc order by placed_at, total);
 
 -- The documents of an order in the order in which they came; those that are cancelled come last.
 create or replace temp table document as
-with several as (
-    select side, ref from exported group by all having count(distinct doc) > 1
-)
 select
     side, ref, doc,
     any_value(has_doc) as has_doc,
     count(distinct line) as lines,
     coalesce(bool_and(status = 'cancelled'), false) as cancelled,
+    max(total) as total,
+    max(charges) as charges,
     row_number() over (partition by side, ref order by cancelled, min(placed_at) nulls last, doc) as place
-from exported semi join several using (side, ref)
+from exported
 group by side, ref, doc;
 
 -- A later document is a duplicate if the ones before it have everything that the other side ordered of
@@ -37,9 +54,7 @@ group by side, ref, doc;
 create or replace temp table duplicate as
 with
 share as (
-    select side, ref, doc, line, sum(weight) as weight
-    from exported semi join document using (side, ref, doc)
-    group by all
+    select side, ref, doc, line, sum(weight) as weight from exported group by all
 ),
 before as (
     select
@@ -52,14 +67,11 @@ before as (
 ),
 whole as (
     select side, ref, count(distinct line) as lines from exported group by all
-),
-ordered as (
-    select side, ref, line, sum(weight) as weight from exported group by all
 )
 select b.side, b.ref, b.doc, any_value(b.cancelled) as cancelled
 from before b
 join whole w using (side, ref)
-left join ordered o on o.side <> b.side and o.ref = b.ref and o.line = b.line
+left join summed o on o.side <> b.side and o.ref = b.ref and o.line = b.line
 group by b.side, b.ref, b.doc
 having min(b.place) > 1
     and bool_and(b.earlier > 0 and b.earlier >= coalesce(o.weight, 0))
@@ -67,47 +79,34 @@ having min(b.place) > 1
 
 create or replace temp view kept as from exported anti join duplicate using (side, ref, doc);
 
--- One row a line: its rows add up. A price is that of one unit; where rows have several, their mean by
--- quantity, in whole steps of the smallest decimal place.
+-- One row a line, without what is there twice.
 create or replace temp table line as
+with clean as (
+    from summed anti join duplicate using (side, ref)
+    union all by name
+    from ({lines_of_kept}) semi join duplicate using (side, ref)
+)
 select
-    side, ref, line,
-    told(sku) as sku,
-    sum(quantity)::amount as quantity,
-    case
-        when count(distinct price) <= 1 then max(price)
-        else (
-            sum((weight * getvariable('unit'))::hugeint * (price * getvariable('unit'))::hugeint)
-            // nullif(sum((weight * getvariable('unit'))::hugeint), 0)
-        )::decimal(18, 0) * getvariable('step')::decimal(10, 9)
-    end::amount as price,
-    sum(discount)::amount as discount,
-    sum(tax)::amount as tax,
-    told(currency) as currency,
-    told(status) as status,
-    min(placed_at) as placed_at,
-    max(changed_at) as changed_at,
+    * exclude (rows, gross, first_doc, last_doc),
     -- what the line comes to; null where its price is not known
-    (sum(weight * price) - coalesce(sum(discount), 0)
-        + if(if(side = 'a', getvariable('tax_included_a'), getvariable('tax_included_b')), 0, coalesce(sum(tax), 0)))::decimal(38, 4) as amount
-    {more}
-from kept
-group by side, ref, line;
+    (gross - coalesce(discount, 0)
+        + if(if(side = 'a', getvariable('tax_included_a'), getvariable('tax_included_b')), 0, coalesce(tax, 0))
+    )::decimal(38, 4) as amount
+from clean;
 
 -- One row an order. Its total and charges are those of its documents, each of which may repeat them in every row.
 create or replace temp table head as
 with paid as (
     select side, ref, sum(total) as total, sum(charges) as charges
-    from (select side, ref, doc, max(total) as total, max(charges) as charges from kept group by all)
+    from document anti join duplicate using (side, ref, doc)
     group by all
 )
 select
     l.side, l.ref,
-    count(*) as lines,
     sum(l.amount) as amount,
     bool_and(l.amount is not null) as priced,
-    any_value(p.total) as total,
-    any_value(p.charges) as charges,
+    coalesce(any_value(p.total), max(l.total)) as total,
+    coalesce(any_value(p.charges), max(l.charges)) as charges,
     told(l.currency) as currency,
     min(l.placed_at) as placed_at,
     max(l.changed_at) as changed_at,
