@@ -74,7 +74,7 @@ class OrderLines(Sourced):
             number=parsing.NumberFormat(self.decimal, self.thousands),
             references=Normaliser(self.references.strip_prefix, self.references.case),
             xref=xref,
-            aliases=aliases,
+            skus=aliases,
             statuses=self.statuses,
         )
 

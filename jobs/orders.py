@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from jobs.config import Config
 from jobs.config_orders import OrderLines, OrdersPair
-from jobs.csv_tables import read_table
+from jobs.config_tables import text_table
 from pipelines.snapshots import Snapshot
 from reconcilers.errors import ConfigError
 from reconcilers.findings import Findings
@@ -24,8 +24,8 @@ def mapping(config: Config, system: str, definition: OrderLines) -> OrdersMappin
     return definition.mapping(
         definition.timezone or owner.timezone,
         config.decimals,
-        aliases=read_table(owner.aliases, ("raw", "sku")),
-        xref=read_table(definition.references.xref, ("raw", "ref")),
+        aliases=text_table(owner.aliases, ("raw", "sku")),
+        xref=text_table(definition.references.xref, ("raw", "ref")),
     )
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from jobs import records
 from jobs.config import Config, Dataset, PairConfig, System
 from jobs.config_orders import Spelling
-from jobs.csv_tables import read_table
+from jobs.config_tables import text_table
 from jobs.published import events_snapshot
 from jobs.workspace import Workspace
 from pipelines import snapshots
@@ -128,7 +128,7 @@ def tasks(
 def own_names(system: System) -> dict[str, list[str]]:
     """What a system calls those SKUs that its aliases name."""
     names: dict[str, list[str]] = {}
-    aliases = read_table(system.aliases, ("raw", "sku"))
+    aliases = text_table(system.aliases, ("raw", "sku"))
     for row in [] if aliases is None else aliases.to_pylist():
         names.setdefault(row["sku"], []).append(row["raw"])
     return names
@@ -147,9 +147,9 @@ def _capture(config: Config, system: str, dataset: str, definition: Dataset) -> 
         mapping=ColumnMapping(
             dataset="stock" if dataset == "stock" else "events",
             scale=config.decimals,
-            aliases=read_table(owner.aliases, ("raw", "sku")),
-            units=read_table(owner.units, ("sku", "unit", "factor")),
-            kits=read_table(owner.kits, kits.COLUMNS),
+            aliases=text_table(owner.aliases, ("raw", "sku")),
+            units=text_table(owner.units, ("sku", "unit", "factor")),
+            kits=text_table(owner.kits, kits.COLUMNS),
             **{**definition.mapping_kwargs(), "timezone": timezone},
         ),
         config_hash=config.config_hash,
@@ -204,8 +204,8 @@ def _task(
             locations=rules.locations,
             references_a=_normaliser(rules, "a"),
             references_b=_normaliser(rules, "b"),
-            xref_a=read_table(_spelling(rules, "a").xref, ("raw", "ref")),
-            xref_b=read_table(_spelling(rules, "b").xref, ("raw", "ref")),
+            xref_a=text_table(_spelling(rules, "a").xref, ("raw", "ref")),
+            xref_b=text_table(_spelling(rules, "b").xref, ("raw", "ref")),
             tolerance=Tolerance(rules.tolerance.absolute, rules.tolerance.relative),
             safety_stock=rules.safety_stock,
             goods=_goods(rules, config.decimals),
@@ -247,7 +247,7 @@ def _goods(rules: PairConfig, scale: int) -> pa.Table | None:
     Raises:
         ConfigError: a SKU in two classes, or in one that has no rules.
     """
-    table = read_table(rules.goods, ("sku", "class"))
+    table = text_table(rules.goods, ("sku", "class"))
     if table is None:
         return None
     rows: dict[str, dict[str, object]] = {}
@@ -269,13 +269,13 @@ def _goods(rules: PairConfig, scale: int) -> pa.Table | None:
 
 def _kits(target: System) -> Kits | None:
     """What the target sells as one SKU and the authority keeps as parts."""
-    table = read_table(target.kits, kits.COLUMNS)
+    table = text_table(target.kits, kits.COLUMNS)
     return None if table is None else Kits.from_table(table)
 
 
 def _packs(*systems: System) -> pa.Table | None:
     """The pack sizes that the systems' units know."""
-    tables = [table for system in systems if (table := read_table(system.units, ("sku", "unit", "factor"))) is not None]
+    tables = [table for system in systems if (table := text_table(system.units, ("sku", "unit", "factor"))) is not None]
     if not tables:
         return None
     ratios = pa.concat_tables([factors(table) for table in tables])

@@ -41,14 +41,14 @@ class OrdersMapping(RecordsMapping):
         alternatives: canonical column: further raw columns, for rows where the first is blank.
         references: how references and line ids become canonical.
         xref: rows (raw, ref) that win over that.
-        aliases: rows (raw, sku).
+        skus: rows (raw, sku).
         statuses: the source's own word: one of `STATUSES`; "" is that of a row without one.
     """
 
     alternatives: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     references: Normaliser = Normaliser()
     xref: pa.Table | None = None
-    aliases: pa.Table | None = None
+    skus: pa.Table | None = None
     statuses: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -92,7 +92,7 @@ class OrdersMapping(RecordsMapping):
             return super().read(raw, name)
         texts = self._text(raw, name)
         if name == "sku":
-            return _translated(texts, self.aliases, "sku", texts)
+            return _translated(texts, self.skus, "sku", texts)
         if name == "line":
             return self.canonical(texts)
         if name == "ref":

@@ -333,7 +333,7 @@ LINES = st.tuples(
 SIDES = st.lists(LINES.map(" ".join), max_size=7)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(SIDES, SIDES, st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(a, b, rng: random.Random):
     shuffled = [rng.sample(side, len(side)) for side in (a, b)]
@@ -342,7 +342,7 @@ def test_the_order_of_rows_does_not_matter(a, b, rng: random.Random):
     assert one.verdicts == other.verdicts
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(SIDES, SIDES, st.sampled_from([2, 4]))
 def test_buckets_are_nothing(a, b, buckets):
     # every column is there, so that each bucket has the columns of the whole
@@ -377,14 +377,14 @@ def seen(found: pa.Table, mirrored: bool) -> list[tuple]:
     return sorted(kept, key=str)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(SIDES, SIDES)
 def test_swapping_the_sides_mirrors_the_findings(a, b):
     there, back = compare_orders(rows(*a), rows(*b), ORDERS), compare_orders(rows(*b), rows(*a), ORDERS)
     assert seen(there.findings, mirrored=False) == seen(back.findings, mirrored=True)
 
 
-@settings(max_examples=20)
+@settings(max_examples=10)
 @given(
     st.lists(st.tuples(st.integers(0, 96), st.integers(0, 24)), min_size=1, max_size=5),
     st.integers(0, 96),

@@ -1,4 +1,4 @@
-"""Small tables of text beside the configuration: aliases, units, references."""
+"""Small tables of text beside the configuration: aliases, units, classes of goods."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pyarrow.csv
 from reconcilers.errors import ConfigError
 
 
-def read_table(path: Path | None, columns: tuple[str, ...]) -> pa.Table | None:
-    """These columns of a CSV file as text; None where there is no file to read.
+def text_table(path: Path | None, columns: tuple[str, ...]) -> pa.Table | None:
+    """These columns of a CSV file; None where no file is named.
 
     Raises:
-        ConfigError: the file cannot be read, or has no such column.
+        ConfigError: it cannot be read, or has not all of the columns.
     """
     if path is None:
         return None
