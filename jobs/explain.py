@@ -97,8 +97,17 @@ def _findings(directory: str, summary: Summary, references: Iterable[str]) -> li
     found = []
     for pair in _order_pairs(summary) if wanted else ():
         for part in read_parts(directory, DIFFERENCES, pair):
-            found += [each for each in map(finding, part.to_pylist()) if wanted & {each.ref, *each.lines}]
+            rows = part.filter(_may_be_of(part, wanted)).to_pylist()
+            found += [each for each in map(finding, rows) if wanted & {each.ref, *each.lines}]
     return sorted(found, key=lambda each: (each.pair, each.ref, each.line or ""))
+
+
+def _may_be_of(part: pa.Table, wanted: set[str]) -> pa.ChunkedArray:
+    """Which findings may be of an order or line that is called so."""
+    mask = pc.is_in(part["ref"], pa.array(sorted(wanted), pa.string()))
+    for reference in wanted:
+        mask = pc.or_(mask, pc.match_substring(part["lines"], reference))
+    return mask
 
 
 def _of_orders(config: Config, workspace: Workspace, summary: Summary, name: str) -> Iterable[OrderStory]:

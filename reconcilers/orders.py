@@ -115,10 +115,10 @@ def judge_orders(con: duckdb.DuckDBPyConnection, orders: Orders, left: str, righ
     if not _by_line(kinds) and "sku" in shared:
         shared.remove("sku")
     columns = [name for name in [*shared, *more] if name not in orders.ignore]
+    values = "".join(f"{_other(name) if name in more else name} as {quoted(name)}, " for name in columns)
     for side in ("a", "b"):
         con.execute(
-            f"create or replace temp table lines_{side} as select ref, line, "
-            f"{''.join(f'{quoted(name)}, ' for name in columns)}changed_at "
+            f"create or replace temp table lines_{side} as select ref, line, {values}changed_at "
             f"from line semi join common using (ref) where side = '{side}'"
         )
     judged = judge(con, _of_lines(orders, columns), "lines_a", "lines_b")
@@ -232,7 +232,7 @@ def _lines(relation: str, more: list[str]) -> str:
             told(currency) as currency, told(status) as status,
             max(total) as total, max(charges) as charges,
             min(placed_at) as placed_at, max(changed_at) as changed_at
-            {"".join(f", told({quoted(name)}) as {quoted(name)}" for name in more)}
+            {"".join(f", told({_other(name)}) as {_other(name)}" for name in more)}
         from {relation}
         group by side, ref, line"""
 
@@ -245,7 +245,12 @@ def _columns(have: Mapping[str, str], more: list[str], kinds: list[dict[str, str
     identity = [name for name in ("line", "sku") if all(name in each for each in kinds)]
     own.append(f"coalesce({', '.join([*identity, chr(39) * 2])})::varchar as line")
     own.append(f"{'coalesce(quantity, 1)' if 'quantity' in have else '1'}::amount as weight")
-    return ", ".join([*own, *(f"{key_text(quoted(name), have[name])} as {quoted(name)}" for name in more)])
+    return ", ".join([*own, *(f"{key_text(quoted(name), have[name])} as {_other(name)}" for name in more)])
+
+
+def _other(name: str) -> str:
+    """A column that is not ours, as the steps call it: never like one of theirs."""
+    return quoted(f"other.{name}")
 
 
 def _by_line(kinds: list[dict[str, str]]) -> bool:

@@ -31,7 +31,7 @@ create or replace temp table exported as
 select
     * exclude (doc),
     doc is not null as has_doc,
-    coalesce(doc, (row_number() over copies)::varchar) as doc
+    coalesce(doc, 'copy ' || (row_number() over copies)::varchar) as doc
 from given semi join crowded using (side, ref)
 window copies as (partition by side, ref, line, sku, quantity, price, discount, tax, doc order by placed_at, total);
 
