@@ -152,7 +152,7 @@ def test_an_order_is_explained_with_both_sides(nights, config):
     ):
         assert words in twice
     (price,) = explain(config, "WEB-8", None, run).document()
-    assert [row["price"] for row in price["rows_a"]] == [Decimal("4.5"), Decimal(7)]
+    assert [row["price"] for row in price["rows_a"]] == [Decimal(7), Decimal("4.5")]
     assert (price["findings"][0]["value_a"], price["findings"][0]["value_b"]) == ("7.0000", "9.0000")
     assert "MATCHED" in explain(config, "#50", None, run).text()
     lost = explain(config, "9", None, None).text()
