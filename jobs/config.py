@@ -242,7 +242,7 @@ class System(Strict):
         return self
 
     @property
-    def keyed(self) -> dict[str, Records | OrderLines]:
+    def keyed(self) -> dict[str, Records]:
         """The datasets that are known by a key: records and orders."""
         return {**self.records, **self.orders}
 

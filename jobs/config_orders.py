@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator
 
-from jobs.config_records import Conditions, FieldRule
-from jobs.config_source import Sourced
-from jobs.config_values import Duration, File, Pattern, Quantity, Strict, Texts, TimeZone, wrong
-from reconcilers.errors import ConfigError
+from jobs.config_records import Conditions, FieldRule, Records
+from jobs.config_values import Duration, File, Quantity, Strict, Texts, listed, wrong
 from reconcilers.rules import Rule
 from reconcilers.schemas import SCALE
 
@@ -35,28 +33,21 @@ class Spelling(Strict):
     case: Literal["keep", "upper", "lower"] = "keep"
 
 
-class OrderLines(Sourced):
-    """An export with a row an order line, or a row an order."""
+class OrderLines(Records):
+    """An export with a row an order line, or a row an order: records whose key is the reference."""
 
-    timezone: TimeZone | None = None
-    columns: dict[str, Columns] = Field(min_length=1)
-    types: dict[str, str] = Field({})
+    key: Annotated[tuple[str, ...], BeforeValidator(listed)] = ("ref",)
+    columns: dict[str, Columns] = Field(min_length=1)  # type: ignore[assignment]
     references: Spelling = Spelling()
     statuses: dict[str, str] = Field({})
     tax_included: bool = False
-    time_format: Pattern | None = None
-    end_of_day: Duration = timedelta(0)
-    ambiguous_time: Literal["reject", "earlier", "later"] = "reject"
-    thousands: Literal["", ",", ".", "'", " "] = ""
-    decimal: Literal[".", ","] = "."
 
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        try:
-            self.mapping("UTC")
-        except ConfigError as error:
-            raise wrong(str(error)) from error
-        return self
+    @field_validator("key")
+    @classmethod
+    def _always_the_reference(cls, key: tuple[str, ...]) -> tuple[str, ...]:
+        if key != ("ref",):
+            raise wrong("orders are known by their reference, the column ref")
+        return key
 
     def mapping(
         self, timezone: str, scale: int = SCALE, aliases: pa.Table | None = None, xref: pa.Table | None = None

@@ -186,6 +186,7 @@ def test_gates_allow_what_they_say(tmp_path):
         ("kind: orders", "kind: order", "'order'"),
         ("{ref: Name,", "{reference: Name,", "columns name no 'ref'"),
         ("fulfilled: shipped", "fulfilled: sent", "'sent', which is not one of open, shipped, cancelled, returned"),
+        ("path: shop.csv", "path: shop.csv\n        key: sku", "orders are known by their reference, the column ref"),
         ("sla: PT12H", "sla: soon", "'soon' is not an ISO 8601 duration"),
         ("high_value: 100", "debounce: 2", "unknown key"),
         ("aliases: articles.csv", "records: {web: {connector: files, path: x.csv, key: a, columns: [a]}}",
