@@ -27,7 +27,7 @@ from pipelines.reconcile import PairTask, read_output, read_parts, reconcile_sna
 from pipelines.snapshots import Snapshot
 from reconcilers.aliases import suggest_aliases
 from reconcilers.errors import ExpectationsFailed
-from reports import html, model
+from reports import html, junit_orders, model
 
 Sources = dict[str, dict[str, Snapshot]]
 
@@ -189,6 +189,10 @@ def finish(
         summary["verdict"] = report.verdict
         path = filesystem.join(run.directory, "report.html")
         filesystem.write_atomic(path, html.render(report).encode())
+        if report.orders:
+            passed = {each.name for each in report.orders} - {each.pair for each in report.gates if not each.passed}
+            path = filesystem.join(run.directory, "junit-orders.xml")
+            filesystem.write_atomic(path, junit_orders.render(report.orders, within=passed))
     run.workspace.write_json(run.run_id, "summary.json", summary)
     return summary
 

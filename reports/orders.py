@@ -115,7 +115,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class OrdersReport:
-    """A pair of orders; `counts` are (words, meaning, orders) by verdict, `reasons` (class, reason, orders)."""
+    """A pair of orders; `counts` are (words, meaning, orders) by verdict, `reasons` (class, reason, orders).
+
+    `classes` counts the orders by class.
+    """
 
     name: str
     a: SideReport
@@ -127,6 +130,7 @@ class OrdersReport:
     value: Decimal
     findings: Listing[Finding]
     moving: int
+    classes: Mapping[str, int]
 
     @property
     def brief(self) -> str:
@@ -177,6 +181,7 @@ def summed_up(name: str, summary: Mapping[str, Any], found: pa.Table, stock: Seq
         value=sum((Decimal(str(each["value"])) for of in at_risk for each in of.values()), Decimal(0)),
         findings=_worst(found, stock),
         moving=classes.get(Class.IN_FLIGHT, 0),
+        classes=classes,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -175,8 +176,27 @@ def test_the_report_shows_what_needs_somebody(nights):
     assert "3 of 101 orders need somebody" in nights[0].text()
 
 
+def junit(outcome):
+    """The suite of the pair, and the cases in it that did not pass."""
+    suite = ET.parse(Path(outcome.report_path).with_name("junit-orders.xml")).find("testsuite")
+    return suite, {case.get("name"): case[0] for case in suite if len(case)}
+
+
+def test_a_build_server_sees_what_needs_somebody(nights):
+    suite, failed = junit(nights[0])
+    assert (suite.get("name"), suite.get("failures"), suite.get("skipped")) == (PAIR, "3", "0")
+    assert {name: case.get("message") for name, case in failed.items()} == {
+        "late": "1 order",
+        "different": "2 orders",
+        "rows that could be read": "shop.web: 1 row",
+    }
+    assert "order 8, CUP, another price, price: 7 / 9, 2.00" in failed["different"].text
+
+
 def test_gates_allow_what_they_say(tmp_path):
-    assert commands.run_job(exports(tmp_path, allowed=3), "nightly", silent).within_gates
+    outcome = commands.run_job(exports(tmp_path, allowed=3), "nightly", silent)
+    assert outcome.within_gates
+    assert (junit(outcome)[0].get("failures"), junit(outcome)[0].get("skipped")) == ("0", "3")
 
 
 @pytest.mark.parametrize(
