@@ -14,14 +14,24 @@ create or replace temp macro mean(gross, weight) as (
 create or replace temp table repeated as
 select side, ref, line from given group by all having count(*) > 1;
 
-create or replace temp table summed as
-select * exclude (doc), 1 as rows, doc as first_doc, doc as last_doc, weight * price as gross
-from given anti join repeated using (side, ref, line)
-union all by name
-{lines_of_repeated};
+-- What a line comes to; null where its price is not known.
+create or replace temp macro worth(side, gross, discount, tax) as (
+    gross - coalesce(discount, 0)
+        + if(if(side = 'a', getvariable('tax_included_a'), getvariable('tax_included_b')), 0, coalesce(tax, 0))
+)::decimal(38, 4);
+
+-- One row a line.
+create or replace temp table line as
+select *, worth(side, gross, discount, tax) as amount
+from (
+    select * exclude (doc), 1 as rows, doc as first_doc, doc as last_doc, weight * price as gross
+    from given anti join repeated using (side, ref, line)
+    union all by name
+    {lines_of_repeated}
+);
 
 create or replace temp table crowded as
-select side, ref from summed
+select side, ref from line
 group by side, ref
 having sum(rows) > count(*) or min(first_doc) <> max(last_doc);
 
@@ -71,7 +81,7 @@ whole as (
 select b.side, b.ref, b.doc, any_value(b.cancelled) as cancelled
 from before b
 join whole w using (side, ref)
-left join summed o on o.side <> b.side and o.ref = b.ref and o.line = b.line
+left join line o on o.side <> b.side and o.ref = b.ref and o.line = b.line
 group by b.side, b.ref, b.doc
 having min(b.place) > 1
     and bool_and(b.earlier > 0 and b.earlier >= coalesce(o.weight, 0))
@@ -79,20 +89,12 @@ having min(b.place) > 1
 
 create or replace temp view kept as from exported anti join duplicate using (side, ref, doc);
 
--- One row a line, without what is there twice.
-create or replace temp table line as
-with clean as (
-    from summed anti join duplicate using (side, ref)
-    union all by name
-    from ({lines_of_kept}) semi join duplicate using (side, ref)
-)
-select
-    * exclude (rows, gross, first_doc, last_doc),
-    -- what the line comes to; null where its price is not known
-    (gross - coalesce(discount, 0)
-        + if(if(side = 'a', getvariable('tax_included_a'), getvariable('tax_included_b')), 0, coalesce(tax, 0))
-    )::decimal(38, 4) as amount
-from clean;
+-- What is there twice does not count.
+delete from line where (side, ref) in (select (side, ref) from duplicate);
+
+insert into line by name
+select *, worth(side, gross, discount, tax) as amount
+from ({lines_of_kept}) semi join duplicate using (side, ref);
 
 -- One row an order. Its total and charges are those of its documents, each of which may repeat them in every row.
 create or replace temp table head as
