@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs import config, config_deploy, config_orders, config_publish, config_records
+from jobs import config, config_deploy, config_publish, config_records
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
@@ -29,9 +29,6 @@ TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
         config_records.RecordsPair,
         config_records.FieldRule,
         config_records.Conditions,
-        config_orders.OrderLines,
-        config_orders.OrderRule,
-        config_orders.OrdersPair,
         config.Schedule,
         config.Observe,
         config.Retention,
