@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,15 @@ def test_faults_of_orders_are_found_and_lead_to_the_stock_that_they_explain_and_
         back = explain(config, fault.sku, fault.location, None).text()
         assert (f"order {fault.order}, {ORDERS_PAIR}: {fault.cls}" in back) is (fault.pair != ORDERS_PAIR)
         assert (f">order <bdi>{fault.order}</bdi>: " in page) is (fault.pair != ORDERS_PAIR)
+
+
+def test_every_link_within_the_report_leads_somewhere(outcome: DemoOutcome) -> None:
+    page = Path(outcome.run.report_path).read_text()
+    targets = re.findall(r'href="#([^"]+)"', page)
+    assert sum(target.startswith("order-") for target in targets) == 4
+    assert sum("-fault-" in target for target in targets) == 4
+    for target in targets:
+        assert page.count(f'id="{target}"') == 1, target
 
 
 def test_a_wrong_verdict_is_not_called_exact(outcome: DemoOutcome) -> None:
