@@ -190,11 +190,16 @@ def finish(
         path = filesystem.join(run.directory, "report.html")
         filesystem.write_atomic(path, html.render(report).encode())
         if report.orders:
-            passed = {each.name for each in report.orders} - {each.pair for each in report.gates if not each.passed}
-            path = filesystem.join(run.directory, "junit-orders.xml")
-            filesystem.write_atomic(path, junit_orders.render(report.orders, within=passed))
+            _write_findings(run, report)
     run.workspace.write_json(run.run_id, "summary.json", summary)
     return summary
+
+
+def _write_findings(run: Run, report: model.Report) -> None:
+    """The findings of orders for build servers; what a gate allows does not fail there."""
+    passed = {each.name for each in report.orders} - {each.pair for each in report.gates if not each.passed}
+    path = filesystem.join(run.directory, "junit-orders.xml")
+    filesystem.write_atomic(path, junit_orders.render(report.orders, within=passed))
 
 
 def report_of(workspace: Workspace, summary: Mapping[str, Any]) -> model.Report:

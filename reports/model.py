@@ -79,8 +79,7 @@ def build(
     lead, rest = sentence.verdict(pairs, quality)
     status = sentence.status(pairs, quality)
     if (comparisons or ordered) and status != "refused":
-        leads = [(each.name, each.lead) for each in comparisons] + [(each.name, each.brief) for each in ordered]
-        said = "; ".join(f"{name}: {told.rstrip('.')}" for name, told in leads)
+        said = _said(comparisons, ordered)
         lead, rest = (lead, f"{rest.rstrip('.')}; {said}.") if pairs else (said, ".")
         status = comparison.status(status if pairs else "good", comparisons)
         if any(each.faulty for each in ordered):
@@ -101,6 +100,12 @@ def build(
         comparisons=comparisons,
         orders=ordered,
     )
+
+
+def _said(comparisons: Iterable[comparison.ComparisonReport], ordered: Iterable[orders.OrdersReport]) -> str:
+    """What the sentence says of records and orders."""
+    leads = [(each.name, each.lead) for each in comparisons] + [(each.name, each.brief) for each in ordered]
+    return "; ".join(f"{name}: {told.rstrip('.')}" for name, told in leads)
 
 
 def causes(text: str) -> Iterable[Cause]:

@@ -272,7 +272,7 @@ def text(report: OrdersReport) -> str:
 def _cells(each: Finding) -> dict[str, Any]:
     return {
         "order": short(each.ref),
-        "line": short(each.where),
+        "line or document": short(each.where),
         "what it is": each.words,
         "left / right": short(each.change),
         "at risk": money(each.value),
