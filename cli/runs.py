@@ -156,17 +156,17 @@ def report(
 
 @app.command()
 def explain(
-    sku: Annotated[str, typer.Argument(help="The SKU.")],
+    sku: Annotated[str, typer.Argument(help="The SKU, or the reference of an order.")],
     location: Annotated[str | None, typer.Argument(help="The location; all if not given.")] = None,
     run: RunOption = None,
     config: ConfigPath = DEFAULT,
     json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show the sum of one key line by line: both numbers, each document in flight, what is left."""
-    from jobs import commands
+    """Show the sum of one key line by line, or one order as both systems have it."""
+    from jobs.explain import explain as explained
 
-    found = commands.explain(config, sku, location, run)
+    found = explained(config, sku, location, run)
     Output(json, verbose).result(found.document(), found.text)
 
 

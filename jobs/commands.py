@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import pyarrow.compute as pc
 
 from jobs import lifecycle, plan, quality, records, run_state
 from jobs import run as running
@@ -21,12 +19,10 @@ from pipelines import filesystem, snapshots
 from pipelines.connectors import REGISTRY
 from pipelines.connectors import module as connector_module
 from pipelines.execution import Engine
-from pipelines.reconcile import read_parts
 from reconcilers import cases
 from reconcilers import profiles as profiles_of
 from reconcilers.errors import ConfigError
-from reports import comparison, html, text
-from reports import explain as explaining
+from reports import comparison, html, orders, text
 
 
 @dataclass(frozen=True)
@@ -180,7 +176,8 @@ def _snapshot(snapshot: snapshots.Snapshot) -> dict[str, Any]:
 
 def _outcome(workspace: Workspace, summary: dict[str, Any]) -> Outcome:
     report = running.report_of(workspace, summary)
-    words = "\n\n".join([text.verdict(report), *map(comparison.text, report.comparisons)])
+    parts = [*map(comparison.text, report.comparisons), *map(orders.text, report.orders)]
+    words = "\n\n".join([text.verdict(report), *parts])
     return Outcome(summary, _report_path(workspace, summary), words)
 
 
@@ -216,62 +213,6 @@ def _chosen(options: Iterable[str]) -> dict[str, str]:
             raise ConfigError(f"--snapshot {option!r} is not system=ID")
         chosen[system] = snapshot_id
     return chosen
-
-
-@dataclass(frozen=True)
-class Explained:
-    """The sums of one SKU in every pair and location that has it."""
-
-    explanations: list[Any]
-
-    def document(self) -> list[dict[str, Any]]:
-        """The explanations as data."""
-        return [asdict(explanation) for explanation in self.explanations]
-
-    def text(self) -> str:
-        """The explanations as stories with numbers."""
-        return "\n\n".join(explaining.text(explanation) for explanation in self.explanations)
-
-
-def explain(path: Path, sku: str, location: str | None, run_id: str | None) -> Explained:
-    """The sum of a SKU line by line, from the data sets of a run.
-
-    Raises:
-        ConfigError: the run has no such key.
-    """
-    workspace = _workspace(path)
-    summary = workspace.resolve(run_id)
-    directory = workspace.run_directory(summary["run_id"])
-    rows = {output: _rows(directory, output, sku, location) for output in ("levels", "in_flight", "breaks")}
-    if not rows["levels"]:
-        place = f" at {location}" if location else ""
-        raise ConfigError(f"run {summary['run_id']} has no SKU {sku!r}{place}")
-
-    def same(row: Mapping[str, Any], level: Mapping[str, Any]) -> bool:
-        return all(row[name] == level[name] for name in ("pair", "sku", "location"))
-
-    return Explained(
-        [
-            explaining.explain(
-                level,
-                [row for row in rows["in_flight"] if same(row, level)],
-                next((row for row in rows["breaks"] if same(row, level)), None),
-                summary["snapshots"],
-                summary["pairs"][level["pair"]].get("figure"),
-            )
-            for level in rows["levels"]
-        ]
-    )
-
-
-def _rows(directory: str, output: str, sku: str, location: str | None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for part in read_parts(directory, output):
-        wanted = pc.equal(part["sku"], sku)
-        if location is not None:
-            wanted = pc.and_(wanted, pc.equal(part["location"], location))
-        found += part.filter(wanted).to_pylist()
-    return sorted(found, key=lambda row: (row["pair"], row["location"], row.get("ref") or ""))
 
 
 def run_cases(files: Iterable[Path], config: Path | None) -> list[cases.Outcome]:

@@ -32,6 +32,7 @@ from jobs.config_deploy import Deploy
 from jobs.config_expectations import Expectations
 from jobs.config_notify import Notification
 from jobs.config_observe import Observe, Retention
+from jobs.config_orders import Columns, OrderLines, OrdersPair, Spelling
 from jobs.config_outputs import Outputs
 from jobs.config_pause import PauseHook
 from jobs.config_problems import tell
@@ -67,10 +68,6 @@ from reconcilers.schemas import SCALE, Kind
 from reconcilers.shares import Shares
 
 Named = TypeVar("Named")
-
-
-#: A raw column, or several: the first that is not blank.
-Columns = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 class Step(Strict):
@@ -228,15 +225,23 @@ class System(Strict):
     kits: File | None = None
     records: dict[Name, Records] = Field({})
     balances: dict[Name, Balance] = Field({})
+    orders: dict[Name, OrderLines] = Field({})
     sink: SinkConfig | None = None
 
     @model_validator(mode="after")
     def _something(self) -> Self:
-        if self.stock is None and not self.events and not self.records and not self.balances:
-            raise wrong("has neither stock nor events nor records nor balances")
-        if taken := [name for name in self.records if name == "stock" or name.startswith("events")]:
-            raise wrong(f"records cannot be called {taken[0]!r}")
+        if self.stock is None and not self.events and not self.keyed and not self.balances:
+            raise wrong("has neither stock nor events nor records nor orders nor balances")
+        if taken := [name for name in self.keyed if name == "stock" or name.startswith("events")]:
+            raise wrong(f"{'records' if taken[0] in self.records else 'orders'} cannot be called {taken[0]!r}")
+        if both := [name for name in self.records if name in self.orders]:
+            raise wrong(f"{both[0]!r} is in records and in orders; call one of them something else")
         return self
+
+    @property
+    def keyed(self) -> dict[str, Records]:
+        """The datasets that are known by a key: records and orders."""
+        return {**self.records, **self.orders}
 
 
 class _Figure(Stock):
@@ -266,17 +271,6 @@ def _of_balance(owner: System, name: str, balance: Balance) -> System:
         aliases=balance.aliases,
         sink=balance.sink,
     )
-
-
-class Spelling(Strict):
-    """How the references of one side become canonical.
-
-    `xref` is a table of what the side says (raw) and what it stands for (ref); it wins over the rest.
-    """
-
-    xref: File | None = None
-    strip_prefix: Texts = ()
-    case: Literal["keep", "upper", "lower"] = "keep"
 
 
 class References(Spelling):
@@ -371,14 +365,17 @@ class BalancePair(PairConfig):
     high_value: Annotated[None, _belongs("stock")] = None
 
 
-def _by_kind(data: Any, info: ValidationInfo) -> PairConfig | RecordsPair:
+AnyPairConfig = PairConfig | RecordsPair | OrdersPair
+
+
+def _by_kind(data: Any, info: ValidationInfo) -> AnyPairConfig:
     """A pair of its kind: stock, if it says nothing else."""
     kind = data.get("kind") if isinstance(data, dict) else None
-    models: dict[Any, type[PairConfig | RecordsPair]] = {"records": RecordsPair, "balance": BalancePair}
+    models: dict[Any, type[AnyPairConfig]] = {"records": RecordsPair, "orders": OrdersPair, "balance": BalancePair}
     return models.get(kind, PairConfig).model_validate(data, context=info.context)
 
 
-AnyPair = Annotated[PairConfig | RecordsPair, PlainValidator(_by_kind)]
+AnyPair = Annotated[AnyPairConfig, PlainValidator(_by_kind)]
 
 
 class Gates(Strict):
@@ -516,7 +513,7 @@ class Config(Strict):
             raise ConfigError(f"systems.{name}: no stock dataset with a profile")
         return profiles.load(stock.profile, self.profiles)
 
-    def pair(self, name: str) -> PairConfig | RecordsPair:
+    def pair(self, name: str) -> AnyPairConfig:
         """The pair called `name`. Raises `ConfigError` where there is none."""
         return _named(self.pairs, "pair", name)
 

@@ -61,7 +61,7 @@ class Surroundings:
         return not isinstance(found, dict) or found.get("stock") is not None
 
     def within(self, system: str, section: str) -> list[str]:
-        """The names in a section of a system: its records, its balances."""
+        """The names in a section of a system: its records, its orders, its balances."""
         found = self.data["systems"][system]
         named = found.get(section) if isinstance(found, dict) else None
         return list(named) if isinstance(named, dict) else []
@@ -191,7 +191,11 @@ def _stock_side(side: str, known: Surroundings) -> None:
 
 
 #: Pairs of these kinds compare parts of systems: the section of a system that has them, and an example.
-_PARTS = {"records": ("records", "erp.prices"), "balance": ("balances", "crm.points")}
+_PARTS = {
+    "records": ("records", "erp.prices"),
+    "orders": ("orders", "erp.web"),
+    "balance": ("balances", "crm.points"),
+}
 
 
 def _part_side(side: str, kind: str, known: Surroundings) -> None:

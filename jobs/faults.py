@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from jobs.merchant import (
     ERP_AS_OF,
@@ -19,7 +20,7 @@ from jobs.merchant import (
     by,
     next_wave,
 )
-from jobs.oracle import SHELF, STORE_PAIR, WEB, WEB_PAIR, judge, open_documents
+from jobs.oracle import ORDERS_PAIR, SHELF, STORE_PAIR, WEB, WEB_PAIR, judge, open_documents
 from reconcilers.schemas import Class, Reason
 
 #: Old enough that whatever is still missing is overdue, and that a second document has shipped as well.
@@ -27,6 +28,9 @@ _AGED = timedelta(days=2)
 
 #: How far a number may drift: a few units, as miscounts and lost messages do.
 _DRIFTS = (-4, -3, -2, -1, 1, 2, 3, 4)
+
+#: What a stale price list gets wrong.
+_SURCHARGES = (Decimal("0.10"), Decimal("0.30"), Decimal("0.50"), Decimal(1))
 
 
 def seed_faults(merchant: Merchant, seed: int) -> Merchant:
@@ -80,17 +84,19 @@ class _Seeding:
             if of == pair and cls is Class.MATCHED and sku not in self.taken
         ]  # fmt: skip
 
-    def add(self, kind: str, pair: str, sku: str, story: str, cls: Class, reason: Reason) -> None:
-        location = WEB if pair == WEB_PAIR else SHELF
+    def add(
+        self, kind: str, pair: str, sku: str, story: str, cls: Class, reason: Reason, order: str | None = None
+    ) -> None:
+        location = SHELF if pair == STORE_PAIR else WEB
         self.taken.add(sku)
-        self.faults.append(Fault(kind, pair, sku, location, story, cls, reason))
+        self.faults.append(Fault(kind, pair, sku, location, story, cls, reason, order))
 
 
 def _lost_order(work: _Seeding) -> None:
     line = work.choose_line()
     work.change_line(line, replace(line, backend=()))
     story = f"order #{line.ref} ({_units(line.quantity)}) never reached the ERP"
-    work.add("lost order", WEB_PAIR, line.sku, story, Class.LATE, Reason.ORDER_NOT_IMPORTED)
+    work.add("lost order", WEB_PAIR, line.sku, story, Class.LATE, Reason.ORDER_NOT_IMPORTED, line.order)
 
 
 def _duplicated_import(work: _Seeding) -> None:
@@ -108,7 +114,8 @@ def _duplicated_import(work: _Seeding) -> None:
     opening = {**work.merchant.opening, key: work.merchant.opening[key] + line.quantity}
     work.merchant = replace(work.merchant, opening=opening)
     story = f"order #{line.ref} ({_units(line.quantity)}) imported and shipped twice"
-    work.add("duplicated import", WEB_PAIR, line.sku, story, Class.BREAK, Reason.DUPLICATE_BACKEND_ORDER)
+    verdict = Class.BREAK, Reason.DUPLICATE_BACKEND_ORDER
+    work.add("duplicated import", WEB_PAIR, line.sku, story, *verdict, line.order)
 
 
 def _visible_drift(work: _Seeding) -> None:
@@ -140,7 +147,8 @@ def _cancel_after_shipment(work: _Seeding) -> None:
     at = _shipped_at(line) + timedelta(minutes=work.rng.randint(30, 600))
     work.change_line(line, replace(line, cancelled=line.quantity, cancelled_at=at))
     story = f"order #{line.ref} ({_units(line.quantity)}) cancelled after it had shipped"
-    work.add("cancel after shipment", WEB_PAIR, line.sku, story, Class.CONFLICT, Reason.CANCEL_AFTER_SHIP)
+    verdict = Class.CONFLICT, Reason.CANCEL_AFTER_SHIP
+    work.add("cancel after shipment", WEB_PAIR, line.sku, story, *verdict, line.order)
 
 
 def _skipped_sale(work: _Seeding) -> None:
@@ -159,7 +167,15 @@ def _store_drift(work: _Seeding) -> None:
     work.add("drift", STORE_PAIR, sku, story, Class.BREAK, Reason.UNEXPLAINED)
 
 
-#: What goes wrong, in this order: drifts come last, as they need keys that nothing else has touched.
+def _wrong_price(work: _Seeding) -> None:
+    line = work.choose_line()
+    price = line.price + work.rng.choice(_SURCHARGES)
+    work.change_line(line, replace(line, backend=(replace(line.backend[0], price=price),)))
+    story = f"order #{line.ref} is {price} a unit in the ERP, and was sold at {line.price}"
+    work.add("wrong price", ORDERS_PAIR, line.sku, story, Class.BREAK, Reason.PRICE_DIFFERS, line.order)
+
+
+#: What goes wrong, in this order: drifts need keys that nothing else has touched, a price touches none.
 _FAULTS: tuple[Callable[[_Seeding], None], ...] = (
     _lost_order,
     _lost_order,
@@ -170,6 +186,7 @@ _FAULTS: tuple[Callable[[_Seeding], None], ...] = (
     _visible_drift,
     _hidden_drift,
     _store_drift,
+    _wrong_price,
 )
 
 

@@ -32,6 +32,8 @@ NOW = datetime(2026, 11, 23, 2, 15, tzinfo=UTC)
 STOREFRONT_AS_OF = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
 ERP_AS_OF = datetime(2026, 11, 22, 20, 30, tzinfo=UTC)
 STORE_AS_OF = datetime(2026, 11, 22, 18, 30, tzinfo=UTC)
+#: When the feeds were exported: after the numbers, so that nothing that they contain is missing.
+FEED_AS_OF = datetime(2026, 11, 23, 2, 10, tzinfo=UTC)
 
 #: The real week began on a Wednesday and ended on a Sunday; so does the replayed one.
 SHIFT = datetime(2026, 11, 22) - datetime(2010, 12, 5)  # noqa: DTZ001 - a distance between wall clocks
@@ -62,7 +64,10 @@ class SoldLine:
 
 @dataclass(frozen=True)
 class BackendOrder:
-    """An order line in the ERP: its own document, what it shipped and what it cancelled, so far or ever."""
+    """An order line in the ERP: its own document, what it shipped and what it cancelled, so far or ever.
+
+    `price` is what the ERP charges where that is not the line's own price.
+    """
 
     doc: str
     warehouse: str
@@ -71,6 +76,7 @@ class BackendOrder:
     shipped_at: datetime | None = None
     cancelled: int = 0
     cancelled_at: datetime | None = None
+    price: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +91,11 @@ class OrderLine:
     cancelled: int = 0
     cancelled_at: datetime | None = None
     backend: tuple[BackendOrder, ...] = ()
+
+    @property
+    def order(self) -> str:
+        """The order that it is a line of."""
+        return self.ref.rpartition("-")[0]
 
 
 @dataclass(frozen=True)
@@ -114,7 +125,7 @@ class StockEntry:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that went wrong at one key, and what a right verdict calls it."""
+    """Something that went wrong at one key, or with one order, and what a right verdict calls it."""
 
     kind: str
     pair: str
@@ -123,6 +134,7 @@ class Fault:
     story: str
     cls: Class
     reason: Reason
+    order: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +16,11 @@ import examples
 from jobs.merchant import (
     BERLIN,
     ERP_AS_OF,
+    FEED_AS_OF,
     STORE,
     STORE_AS_OF,
     STOREFRONT_AS_OF,
+    BackendOrder,
     Merchant,
     OrderLine,
     by,
@@ -25,9 +28,6 @@ from jobs.merchant import (
 from reconcilers.schemas import Kind
 
 CONFIG = Path(examples.__file__).parent / "demo.yaml"
-
-#: When the feeds were exported: after the numbers, so that nothing that they contain is missing.
-FEED_AS_OF = datetime(2026, 11, 23, 2, 10, tzinfo=UTC)
 
 #: The storefront's and the ERP's words for a stock entry; returned goods are sellable once restocked.
 _ACTIVITIES = {Kind.RECEIPT: "received", Kind.RETURN_RECV: "restocked", Kind.ADJUST: "corrected"}
@@ -69,18 +69,37 @@ def _storefront_stock(merchant: Merchant, path: Path) -> None:
 
 
 def _storefront_orders(merchant: Merchant, path: Path) -> None:
-    header = ("Line", "Lineitem sku", "Lineitem quantity", "Created at", "Cancelled quantity", "Cancelled at")
+    header = (
+        "Name", "Line", "Lineitem sku", "Lineitem quantity", "Lineitem price", "Status", "Created at",
+        "Cancelled quantity", "Cancelled at",
+    )  # fmt: skip
     _write_csv(
         path,
         header,
         (
             (
-                f"#{line.ref}", line.sku, line.quantity, _rfc3339(line.placed_at),
+                f"#{line.order}", f"#{line.ref}", line.sku, line.quantity, line.price,
+                storefront_status(line), _rfc3339(line.placed_at),
                 *((line.cancelled, _rfc3339(line.cancelled_at)) if by(line.cancelled_at, FEED_AS_OF) else (0, "")),
             )
             for line in merchant.orders
         ),
     )  # fmt: skip
+
+
+def storefront_status(line: OrderLine) -> str:
+    """What has become of a line, as the storefront says; it hears at once of what has shipped."""
+    if line.cancelled == line.quantity and by(line.cancelled_at, FEED_AS_OF):
+        return "cancelled"
+    shipped = any(order.shipped and by(order.shipped_at, FEED_AS_OF) for order in line.backend)
+    return "fulfilled" if shipped else "open"
+
+
+def erp_status(line: OrderLine, order: BackendOrder) -> str:
+    """What has become of a document of a line, as the ERP says."""
+    if order.cancelled == line.quantity and by(order.cancelled_at, FEED_AS_OF):
+        return "storniert"
+    return "geliefert" if order.shipped and by(order.shipped_at, FEED_AS_OF) else "offen"
 
 
 def _storefront_adjustments(merchant: Merchant, path: Path) -> None:
@@ -104,7 +123,7 @@ def _erp_stock(merchant: Merchant, path: Path) -> None:
 def _erp_orders(merchant: Merchant, path: Path) -> None:
     articles = article(merchant)
     header = (
-        "Auftrag", "Kundenreferenz", "Artikel", "Lager", "Bestellt", "Angelegt am",
+        "Auftrag", "Kundenauftrag", "Kundenreferenz", "Artikel", "Lager", "Bestellt", "Preis", "Status", "Angelegt am",
         "Geliefert", "Geliefert am", "Storniert", "Storniert am",
     )  # fmt: skip
     rows = (row for line in merchant.orders for row in _erp_lines(line, articles[line.sku]))
@@ -116,8 +135,9 @@ def _erp_lines(line: OrderLine, article_no: str) -> Rows:
     for order in line.backend:
         if order.imported_at <= FEED_AS_OF:
             yield (
-                order.doc, f"WEB-{line.ref}", article_no, order.warehouse,
-                _german(line.quantity), _berlin(order.imported_at),
+                order.doc, f"WEB-{line.order}", f"WEB-{line.ref}", article_no, order.warehouse,
+                _german(line.quantity), _german_price(line.price if order.price is None else order.price),
+                erp_status(line, order), _berlin(order.imported_at),
                 *_erp_step(order.shipped, order.shipped_at), *_erp_step(order.cancelled, order.cancelled_at),
             )  # fmt: skip
 
@@ -214,6 +234,11 @@ def _write_csv(path: Path, header: Sequence[str], rows: Rows, *, german: bool = 
 def _german(number: int) -> str:
     """A number as `1.824,00`."""
     return f"{number:,}".replace(",", ".") + ",00"
+
+
+def _german_price(price: Decimal) -> str:
+    """A price as `1.824,50`."""
+    return f"{price:,}".translate(str.maketrans(",.", ".,"))
 
 
 def _berlin(instant: datetime) -> str:

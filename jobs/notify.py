@@ -159,13 +159,19 @@ def _unchanged(config: Config, event: Event) -> bool:
 
 
 def _faults(workspace: Workspace, run_id: str) -> pa.Table:
-    """The keys of a run that need somebody, in order."""
-    from jobs.run_state import FAULTS
+    """The keys, and the differences of records and orders, of a run that need somebody, in order."""
+    from jobs.run_state import FAULTS, FINE
     from pipelines.reconcile import read_parts
 
-    columns = ["break_id", "class", "reason"]
-    empty = pa.table({name: pa.array([], pa.string()) for name in columns})
-    parts = [part.cast(empty.schema) for part in read_parts(workspace.run_directory(run_id), "breaks", None, columns)]
-    table = pa.concat_tables([empty, *parts])
-    faults = table.filter(pc.is_in(table["class"], pa.array(FAULTS)))
-    return faults.sort_by([(name, "ascending") for name in columns]).combine_chunks()
+    schema = pa.schema([(name, pa.string()) for name in ("break_id", "class", "reason")])
+
+    def read(output: str) -> pa.Table:
+        parts = read_parts(workspace.run_directory(run_id), output, None, schema.names)
+        return pa.concat_tables([schema.empty_table(), *(part.select(schema.names).cast(schema) for part in parts)])
+
+    keys, differences = read("breaks"), read("differences")
+    faults = [
+        keys.filter(pc.is_in(keys["class"], pa.array(FAULTS))),
+        differences.filter(pc.invert(pc.is_in(differences["class"], pa.array(FINE)))),
+    ]
+    return pa.concat_tables(faults).sort_by([(name, "ascending") for name in schema.names]).combine_chunks()

@@ -13,10 +13,12 @@ from datetime import datetime, timedelta
 
 from jobs.merchant import (
     ERP_AS_OF,
+    FEED_AS_OF,
     NOW,
     STORE,
     STORE_AS_OF,
     STOREFRONT_AS_OF,
+    BackendOrder,
     Merchant,
     OrderLine,
     Sale,
@@ -26,6 +28,7 @@ from jobs.merchant import (
 from reconcilers.schemas import Class, Kind, Reason
 
 WEB_PAIR, STORE_PAIR = "storefront~erp", "store~erp"
+ORDERS_PAIR = "storefront.web~erp.web"
 WEB, SHELF = "web", "LDN-1"
 
 #: (pair, sku, location of the target) and (class, reason).
@@ -143,3 +146,69 @@ def _shipped_twice(line: OrderLine) -> bool:
 
 def _drifted(system: str, sku: str) -> Key:
     return (WEB_PAIR, sku, WEB) if system == "storefront" else (STORE_PAIR, sku, SHELF)
+
+
+@dataclass(frozen=True)
+class OrderFinding:
+    """What is to be found about an order: its line or second document, and the stock numbers that it explains."""
+
+    order: str
+    where: str | None
+    cls: Class
+    reason: Reason
+    stock: frozenset[Key] = frozenset()
+
+
+def judge_orders(merchant: Merchant) -> set[OrderFinding]:
+    """Everything that is to be found about the orders of the storefront; all others agree."""
+    lines_of: dict[str, list[OrderLine]] = defaultdict(list)
+    for line in merchant.orders:
+        lines_of[line.order].append(line)
+    return {finding for order, lines in lines_of.items() for finding in _of_order(order, lines)}
+
+
+def _of_order(order: str, lines: list[OrderLine]) -> Iterator[OrderFinding]:
+    stock = frozenset((WEB_PAIR, line.sku, WEB) for line in lines)
+    if not any(_imported(line) for line in lines):
+        if all(_status(line) == "cancelled" for line in lines):
+            return
+        if min(line.placed_at for line in lines) + SLA[Kind.PLACE] < FEED_AS_OF:
+            yield OrderFinding(order, None, Class.LATE, Reason.ORDER_NOT_IMPORTED, stock)
+        else:
+            yield OrderFinding(order, None, Class.IN_FLIGHT, Reason.ORDER_OPEN)
+        return
+    for doc in {each.doc for line in lines for each in _imported(line)[1:]}:
+        yield OrderFinding(order, doc, Class.BREAK, Reason.DUPLICATE_BACKEND_ORDER, stock)
+    for line in lines:
+        first = _imported(line)[0]
+        if first.price is not None and first.price != line.price:
+            yield OrderFinding(order, line.ref, Class.BREAK, Reason.PRICE_DIFFERS)
+    yield from _of_states(order, [line for line in lines if _status(line) == "cancelled"])
+
+
+def _of_states(order: str, cancelled: list[OrderLine]) -> Iterator[OrderFinding]:
+    """Cancelled lines that the ERP has shipped, or has not heard about."""
+    found: dict[tuple[Class, Reason], list[OrderLine]] = defaultdict(list)
+    for line in cancelled:
+        first = _imported(line)[0]
+        if first.cancelled == line.quantity and by(first.cancelled_at, FEED_AS_OF):
+            continue
+        if line.cancelled_at is not None and first.shipped_at is not None and by(first.shipped_at, FEED_AS_OF):
+            after = line.cancelled_at >= first.shipped_at
+            reason = Reason.CANCEL_AFTER_SHIP if after else Reason.CANCEL_NOT_PROPAGATED
+            found[Class.CONFLICT, reason].append(line)
+        elif line.cancelled_at is not None:
+            late = line.cancelled_at + SLA[Kind.PLACE] < FEED_AS_OF
+            found[Class.LATE if late else Class.IN_FLIGHT, Reason.CANCEL_NOT_PROPAGATED].append(line)
+    for (cls, reason), lines in found.items():
+        where = lines[0].ref if len(lines) == 1 else None
+        stock = frozenset((WEB_PAIR, line.sku, WEB) for line in lines)
+        yield OrderFinding(order, where, cls, reason, frozenset() if cls is Class.IN_FLIGHT else stock)
+
+
+def _imported(line: OrderLine) -> list[BackendOrder]:
+    return [order for order in line.backend if order.imported_at <= FEED_AS_OF]
+
+
+def _status(line: OrderLine) -> str:
+    return "cancelled" if line.cancelled == line.quantity and by(line.cancelled_at, FEED_AS_OF) else "open"

@@ -1,4 +1,4 @@
-"""Pairs of records in a run: what is captured for them, how they are compared, what the summary says."""
+"""Pairs of records and orders in a run: what is captured, how it is compared, what the summary says."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from jobs import orders
 from jobs.config import Config
+from jobs.config_orders import OrderLines, OrdersPair
 from jobs.config_records import RecordsPair, split
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context
@@ -14,30 +16,32 @@ from pipelines.records import RecordsTask, compare_snapshots
 from pipelines.snapshots import Snapshot
 from reconcilers.errors import ConfigError
 from reconcilers.findings import Findings
+from reconcilers.keyed import RecordsMapping
+from reconcilers.orders import Orders
 from reconcilers.records import Comparison
 from reconcilers.schemas import Class
 
 if TYPE_CHECKING:
     from jobs.run import Run
 
-#: A dataset of records: its system, and its name there.
+#: A dataset of records or orders: its system, and its name there.
 Side = tuple[str, str]
 
 
-def pairs_of(config: Config, pairs: Iterable[str]) -> dict[str, RecordsPair]:
-    """The pairs of records among these."""
+def pairs_of(config: Config, pairs: Iterable[str]) -> dict[str, RecordsPair | OrdersPair]:
+    """The pairs of records and orders among these."""
     found = {name: config.pair(name) for name in pairs}
-    return {name: pair for name, pair in found.items() if isinstance(pair, RecordsPair)}
+    return {name: pair for name, pair in found.items() if isinstance(pair, RecordsPair | OrdersPair)}
 
 
 def sides(config: Config, pairs: Iterable[str]) -> list[Side]:
-    """The datasets that the pairs of records among these compare, each once."""
+    """The datasets that the pairs of records and orders among these compare, each once."""
     return list(dict.fromkeys(_side(config, side) for pair in pairs_of(config, pairs) for side in pair.split("~")))
 
 
 def all_of(config: Config, systems: Iterable[str]) -> list[Side]:
-    """The datasets of records that the systems have."""
-    return [(system, dataset) for system in systems for dataset in config.system(system).records]
+    """The datasets of records and orders that the systems have."""
+    return [(system, dataset) for system in systems for dataset in config.system(system).keyed]
 
 
 def take(run: Run, wanted: Iterable[Side]) -> dict[Side, Snapshot]:
@@ -81,9 +85,10 @@ def summary(task: RecordsTask, found: Findings) -> dict[str, Any]:
         if reason:
             reasons.setdefault(name, {})[reason] = records
     target, authority = task.comparison.name.split("~")
+    own = orders.summary(found) if isinstance(task.comparison, Orders) else {"kind": "records"}
     frequent = sorted(found.frequent.items(), key=lambda item: (-item[1][0], *map(str, item[0])))[:10]
     return {
-        "kind": "records",
+        **own,
         "target": target,
         "authority": authority,
         "key": list(task.comparison.key),
@@ -105,15 +110,19 @@ def summary(task: RecordsTask, found: Findings) -> dict[str, Any]:
 def request(config: Config, side: Side) -> CaptureRequest:
     """What to capture for a dataset of records."""
     system, dataset = side
-    definition = config.system(system).records[dataset]
+    definition = config.system(system).keyed[dataset]
     timezone = definition.timezone or config.system(system).timezone
+    if isinstance(definition, OrderLines):
+        mapping: RecordsMapping = orders.mapping(config, system, definition)
+    else:
+        mapping = definition.mapping(timezone)
     return CaptureRequest(
         system=system,
         dataset=dataset,
         connector=definition.connector,
         options=dict(definition.options),
         context=Context(base=str(config.base), timezone=timezone, dataset=dataset),
-        mapping=definition.mapping(timezone),
+        mapping=mapping,
         config_hash=config.config_hash,
         buckets=config.buckets,
     )
@@ -141,29 +150,37 @@ def gates(run: Run, pairs: Mapping[str, Mapping[str, Any]]) -> list[dict[str, An
     return found
 
 
-def _task(run: Run, name: str, pair: RecordsPair, taken: Mapping[Side, Snapshot]) -> RecordsTask:
+def _task(run: Run, name: str, pair: RecordsPair | OrdersPair, taken: Mapping[Side, Snapshot]) -> RecordsTask:
     a, b = (_side(run.config, side) for side in name.split("~"))
-    key_a, key_b = (run.config.system(system).records[dataset].key for system, dataset in (a, b))
-    if len(key_a) != len(key_b):
-        raise ConfigError(f"{name}: a key of {len(key_a)} columns against one of {len(key_b)}")
     previous = run.previous.get(name)
     return RecordsTask(
-        comparison=Comparison(
-            key=key_a,
-            name=name,
-            rules={column: rule.rule() for column, rule in pair.rules.items()},
-            ignore=tuple(pair.ignore),
-            renamed={**pair.renamed, **{x: y for x, y in zip(key_a, key_b, strict=True) if x != y}},
-            where_a=pair.where.a,
-            where_b=pair.where.b,
-            duplicates=pair.duplicates,
-            changed_at=pair.changed_at,
-            settle=pair.settle,
-            now=run.now,
+        comparison=(
+            orders.comparison(run.config, name, pair, (a, b), (taken[a], taken[b]), run.now)
+            if isinstance(pair, OrdersPair)
+            else _comparison(run, name, pair, a, b)
         ),
         a=taken[a],
         b=taken[b],
         previous=previous and run.workspace.run_directory(previous),
+    )
+
+
+def _comparison(run: Run, name: str, pair: RecordsPair, a: Side, b: Side) -> Comparison:
+    key_a, key_b = (run.config.system(system).records[dataset].key for system, dataset in (a, b))
+    if len(key_a) != len(key_b):
+        raise ConfigError(f"{name}: a key of {len(key_a)} columns against one of {len(key_b)}")
+    return Comparison(
+        key=key_a,
+        name=name,
+        rules={column: rule.rule() for column, rule in pair.rules.items()},
+        ignore=tuple(pair.ignore),
+        renamed={**pair.renamed, **{x: y for x, y in zip(key_a, key_b, strict=True) if x != y}},
+        where_a=pair.where.a,
+        where_b=pair.where.b,
+        duplicates=pair.duplicates,
+        changed_at=pair.changed_at,
+        settle=pair.settle,
+        now=run.now,
     )
 
 

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import pyarrow as pa
+
 from jobs import plan, records
 from jobs.config import BalancePair, Config
 from jobs.published import settle
@@ -21,11 +23,11 @@ from jobs.workspace import Workspace
 from pipelines import filesystem
 from pipelines.capture import capture
 from pipelines.execution import Engine
-from pipelines.reconcile import PairTask, read_output, reconcile_snapshots
+from pipelines.reconcile import PairTask, read_output, read_parts, reconcile_snapshots
 from pipelines.snapshots import Snapshot
 from reconcilers.aliases import suggest_aliases
 from reconcilers.errors import ExpectationsFailed
-from reports import html, junit, model
+from reports import html, junit, junit_orders, model
 
 Sources = dict[str, dict[str, Snapshot]]
 
@@ -189,6 +191,8 @@ def finish(
         filesystem.write_atomic(path, html.render(report).encode())
         if report.comparisons:
             _write_junit(run, report)
+        if report.orders:
+            _write_findings(run, report)
     run.workspace.write_json(run.run_id, "summary.json", summary)
     return summary
 
@@ -201,11 +205,20 @@ def _write_junit(run: Run, report: model.Report) -> None:
     filesystem.write_atomic(filesystem.join(run.directory, "junit.xml"), text)
 
 
+def _write_findings(run: Run, report: model.Report) -> None:
+    """The findings of orders for build servers; what a gate allows does not fail there."""
+    passed = {each.name for each in report.orders} - {each.pair for each in report.gates if not each.passed}
+    path = filesystem.join(run.directory, "junit-orders.xml")
+    filesystem.write_atomic(path, junit_orders.render(report.orders, within=passed))
+
+
 def report_of(workspace: Workspace, summary: Mapping[str, Any]) -> model.Report:
     """The report of a run, built from its data sets."""
     directory = workspace.run_directory(summary["run_id"])
     breaks, corrections, in_flight = (read_output(directory, o) for o in ("breaks", "corrections", "in_flight"))
-    return model.build(summary, breaks, corrections, in_flight, summary["validation"])
+    ordered = [name for name, pair in summary.get("records", {}).items() if pair["kind"] == "orders"]
+    differences = {name: pa.concat_tables(read_parts(directory, "differences", name)) for name in ordered}
+    return model.build(summary, breaks, corrections, in_flight, summary["validation"], differences)
 
 
 def within_gates(summary: Mapping[str, Any]) -> bool:

@@ -213,7 +213,7 @@ def _stored(run: Run) -> tuple[Sources, dict[records.Side, Snapshot]]:
     taken: dict[records.Side, Snapshot] = {}
     for system, found in plan.stored_snapshots(run.workspace, output["snapshots"]).items():
         for dataset, snapshot in found.items():
-            if dataset in run.config.system(system).records:
+            if dataset in run.config.system(system).keyed:
                 taken[system, dataset] = snapshot
             else:
                 sources.setdefault(system, {})[dataset] = snapshot

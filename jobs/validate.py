@@ -78,7 +78,7 @@ def check_suites(config: Config, systems: Iterable[str], sides: Iterable[records
                 problems += [f"systems.{system}.{dataset}: {each}" for each in error.problems]
     for system, dataset in sides:
         try:
-            suite_of(config.system(system).records[dataset], dataset)
+            suite_of(config.system(system).keyed[dataset], dataset)
         except ConfigError as error:
             problems += [f"systems.{system}.records.{dataset}: {each}" for each in error.problems]
     if problems:
@@ -103,7 +103,7 @@ def validate_snapshots(
         if (snapshot := datasets.get(dataset)) is not None
     ]
     subjects += [
-        _snapshot(run, sources, snapshot, run.config.system(system).records[dataset])
+        _snapshot(run, sources, snapshot, run.config.system(system).keyed[dataset])
         for (system, dataset), snapshot in taken.items()
     ]
     return validate(_occasion(run), subjects)

@@ -1,4 +1,4 @@
-"""Keyed records from their snapshots: one task a bucket, compared and written on its own."""
+"""Keyed records and orders from their snapshots: one task a bucket, compared and written on its own."""
 
 from __future__ import annotations
 
@@ -6,17 +6,22 @@ import io
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import filesystem
 from pipelines.execution import Engine, call_each
 from pipelines.reconcile import part_name
 from pipelines.snapshots import Snapshot
+from reconcilers.buckets import bucket_of
 from reconcilers.errors import ConfigError, Unreachable
-from reconcilers.fields import judge
-from reconcilers.findings import REMEMBERED, Findings, aged, findings, total
+from reconcilers.findings import REMEMBERED, Bucket, Findings, total
+from reconcilers.findings import compare_bucket as records_bucket
 from reconcilers.keyed import BUCKET_KEY
+from reconcilers.orders import Orders
+from reconcilers.orders import compare_bucket as orders_bucket
 from reconcilers.records import Comparison
 from reconcilers.rules import key_family
 from reconcilers.schemas import ORIGIN
@@ -25,6 +30,8 @@ from reconcilers.stock import connect
 #: What a run says about a bucket is written last, and says that the bucket is done.
 FOUND = "comparisons"
 DIFFERENCES = "differences"
+#: Differences of earlier runs that are gone.
+CLOSED = "closed_differences"
 
 _OURS = (BUCKET_KEY, *(field.name for field in ORIGIN))
 
@@ -36,7 +43,7 @@ class RecordsTask:
     `previous` is the directory of the run before, whose differences give this run's their age.
     """
 
-    comparison: Comparison
+    comparison: Comparison | Orders
     a: Snapshot
     b: Snapshot
     previous: str | None = None
@@ -64,7 +71,7 @@ def compare_snapshots(
         ConfigError: the columns of the snapshots do not fit the comparison.
     """
     tasks = list(tasks)
-    for output in (DIFFERENCES, FOUND):
+    for output in (DIFFERENCES, CLOSED, FOUND):
         filesystem.makedirs(filesystem.join(destination, output))
     for task in tasks:
         _check(task)
@@ -80,14 +87,21 @@ def compare_part(task: RecordsTask, bucket: int, run: str, destination: str) -> 
     with connect(threads=1) as con:
         con.register("records_a", _read(task.a, bucket, task.buckets))
         con.register("records_b", _read(task.b, bucket, task.buckets))
-        judged = judge(con, task.comparison, "records_a", "records_b")
-        differences = aged(judged, run, _previous(task, name))
-        found = findings(judged)
-    buffer = io.BytesIO()
-    pq.write_table(differences, buffer, compression="zstd", compression_level=1)
-    filesystem.write_atomic(filesystem.join(destination, DIFFERENCES, name), buffer.getbuffer())
+        compared = _compare(con, task.comparison, run, _previous(task, name))
+    for output, table in ((DIFFERENCES, compared.differences), (CLOSED, compared.closed)):
+        buffer = io.BytesIO()
+        pq.write_table(table, buffer, compression="zstd", compression_level=1)
+        filesystem.write_atomic(filesystem.join(destination, output, name), buffer.getbuffer())
     path = filesystem.join(destination, FOUND, name.removesuffix("parquet") + "json")
-    filesystem.write_atomic(path, found.to_json().encode())
+    filesystem.write_atomic(path, compared.found.to_json().encode())
+
+
+def _compare(
+    con: duckdb.DuckDBPyConnection, comparison: Comparison | Orders, run: str, previous: pa.Table | None
+) -> Bucket:
+    if isinstance(comparison, Orders):
+        return orders_bucket(con, comparison, run, previous)
+    return records_bucket(con, comparison, run, previous)
 
 
 def _found(task: RecordsTask, destination: str) -> Findings:
@@ -113,22 +127,30 @@ def _read(snapshot: Snapshot, bucket: int, of: int) -> pa.Table:
     return pa.concat_tables(tables)
 
 
+def rows_of(snapshot: Snapshot, column: str, key: str) -> pa.Table:
+    """The records of a snapshot whose only key column, of text, is `key`."""
+    of = snapshot.manifest.buckets
+    rows = _read(snapshot, int(bucket_of(pa.array([key]), of)[0]), of)
+    return rows.filter(pc.equal(rows[column], key))
+
+
 def _previous(task: RecordsTask, name: str) -> pa.Table | None:
-    """The differences of the run before that live in this bucket.
+    """The differences of the run before that live in this bucket, and those that were gone by then.
 
     A run that had another number of buckets has its differences in other files: all of them are read.
     """
     if task.previous is None:
         return None
-    directory = filesystem.join(task.previous, DIFFERENCES)
-    same = filesystem.join(directory, name)
     prefix = f"{task.comparison.name}.part-"
-    paths = [same] if filesystem.exists(same) else filesystem.list_files(directory)
     tables = []
-    for path in paths:
-        if path.rsplit("/", 1)[-1].startswith(prefix):
-            with filesystem.open_read(path) as file:
-                tables.append(pq.read_table(file, columns=REMEMBERED.names))
+    for output in (DIFFERENCES, CLOSED):
+        directory = filesystem.join(task.previous, output)
+        same = filesystem.join(directory, name)
+        paths = [same] if filesystem.exists(same) else filesystem.list_files(directory)
+        for path in paths:
+            if path.rsplit("/", 1)[-1].startswith(prefix):
+                with filesystem.open_read(path) as file:
+                    tables.append(pq.read_table(file, columns=REMEMBERED.names))
     return pa.concat_tables(tables) if tables else None
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from decimal import Decimal
 from functools import reduce
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 
-from reconcilers.fields import Judged, Rows
-from reconcilers.records import RESULT_COLUMNS, SchemaDifference
+from reconcilers.fields import Judged, Rows, judge
+from reconcilers.records import RESULT_COLUMNS, Comparison, SchemaDifference
 from reconcilers.rules import literal, quoted
 from reconcilers.schemas import TEXT
 
@@ -34,7 +36,8 @@ class Findings:
     """Counts and examples of a comparison; `+` is that of two buckets, in any order.
 
     `tally` counts records by (class, reason), `columns` has the counts of `fields.COLUMN_STATS` by
-    column, `frequent` the records by (column, value_a, value_b) with an example.
+    column, `frequent` the records by (column, value_a, value_b) with an example. Of orders, `amounts` has the
+    findings by (class, reason), of which a record may have several, and the money that depends on them.
     """
 
     tally: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -44,6 +47,7 @@ class Findings:
     schema: tuple[SchemaDifference, ...] = ()
     a: Rows = NO_ROWS
     b: Rows = NO_ROWS
+    amounts: Mapping[tuple[str, str], tuple[int, Decimal]] = field(default_factory=dict)
 
     def __add__(self, other: Findings) -> Findings:
         return Findings(
@@ -57,6 +61,7 @@ class Findings:
             schema=self.schema or other.schema,
             a=_rows(self.a, other.a),
             b=_rows(self.b, other.b),
+            amounts=_amounts(self.amounts, other.amounts),
         )
 
     def to_json(self) -> str:
@@ -70,6 +75,7 @@ class Findings:
                 "schema": [asdict(each) for each in self.schema],
                 "a": asdict(self.a),
                 "b": asdict(self.b),
+                "amounts": [[*key, *amount] for key, amount in self.amounts.items()],
             },
             default=str,
             ensure_ascii=False,
@@ -87,7 +93,17 @@ class Findings:
             schema=tuple(SchemaDifference(**each) for each in told["schema"]),
             a=Rows(**told["a"]),
             b=Rows(**told["b"]),
+            amounts={(name, reason): (count, Decimal(value)) for name, reason, count, value in told["amounts"]},
         )
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket compared: its differences, those of the run before that are gone, and what adds up."""
+
+    differences: pa.Table
+    closed: pa.Table
+    found: Findings
 
 
 def findings(judged: Judged) -> Findings:
@@ -111,32 +127,64 @@ def total(parts: Iterable[Findings]) -> Findings:
     return reduce(lambda one, other: one + other, parts, Findings())
 
 
-def aged(judged: Judged, run: str, previous: pa.Table | None = None) -> pa.Table:
-    """The differences with identity and age: a difference is its pair, key and column.
+def compare_bucket(
+    con: duckdb.DuckDBPyConnection, comparison: Comparison, run: str, previous: pa.Table | None
+) -> Bucket:
+    """Compare the relations `records_a` and `records_b` of a connection."""
+    judged = judge(con, comparison, "records_a", "records_b")
+    differences, closed = aged(con, judged.differences, judged.layout.key_names, run, previous)
+    return Bucket(differences, closed, findings(judged))
+
+
+def aged(
+    con: duckdb.DuckDBPyConnection, found: str, keys: Sequence[str], run: str, previous: pa.Table | None = None
+) -> tuple[pa.Table, pa.Table]:
+    """The differences with identity and age: a difference is its pair, key, column and reason.
 
     Args:
-        judged: a finished comparison.
+        con: where they are.
+        found: the query for them.
+        keys: the columns of the key.
         run: identifies this run.
-        previous: `REMEMBERED` of the differences of the run before.
+        previous: `REMEMBERED` of the run before: its differences, and those that were gone by then.
 
     Returns:
-        The columns of `differences`, `age` being the runs that have seen it in a row, and `break_id,
-        first_seen_run, last_seen_run, status`.
+        The columns of `found`, `age` being the runs that have seen it in a row, and `break_id,
+        first_seen_run, last_seen_run, status`; and `REMEMBERED` of those that are gone, so that they can
+        be reopened.
     """
-    judged.con.register("previous", REMEMBERED.empty_table() if previous is None else previous)
-    keys = ", ".join(f"{quoted(name)}::varchar" for name in judged.layout.key_names)
-    return judged.con.sql(
-        f"""
-        with identified as (
-            select *, md5(concat_ws(chr(31), pair, to_json([{keys}])::varchar, "column", reason)) as break_id
-            from ({judged.differences})
+    con.register("previous", REMEMBERED.empty_table() if previous is None else previous)
+    texts = ", ".join(f"{quoted(name)}::varchar" for name in keys)
+    con.execute(
+        f"""create or replace temp table aged as
+        with known as (
+            from previous
+            qualify row_number() over (
+                partition by break_id, status = 'TRANSIENT' order by status = 'CLOSED', age desc, first_seen_run
+            ) = 1
+        ),
+        identified as (
+            select *, md5(concat_ws(chr(31), pair, to_json([{texts}])::varchar, "column", reason)) as break_id
+            from ({found})
         )
-        select d.* replace (coalesce(p.age, 0) + 1 as age),
-            coalesce(p.first_seen_run, {literal(run)}) as first_seen_run, {literal(run)} as last_seen_run,
-            if(class = 'IN_FLIGHT', 'TRANSIENT', 'OPEN') as status
+        select
+            d.* replace (if(p.status <> 'CLOSED', p.age + 1, 1)::integer as age),
+            if(p.status <> 'CLOSED', p.first_seen_run, {literal(run)}) as first_seen_run,
+            {literal(run)} as last_seen_run,
+            case
+                when class = 'IN_FLIGHT' then 'TRANSIENT'
+                when p.status = 'CLOSED' then 'REOPENED'
+                else coalesce(p.status, 'OPEN')
+            end as status
         from identified d
-        left join previous p on p.break_id = d.break_id and (p.status = 'TRANSIENT') = (d.class = 'IN_FLIGHT')"""
-    ).to_arrow_table()
+        left join known p on p.break_id = d.break_id and (p.status = 'TRANSIENT') = (d.class = 'IN_FLIGHT')"""
+    )
+    closed = con.sql(
+        """select distinct on (break_id) * replace ('CLOSED' as status)
+        from previous anti join (from aged where class <> 'IN_FLIGHT') using (break_id)
+        where status <> 'TRANSIENT' order by break_id, age desc"""
+    )
+    return con.sql("from aged").to_arrow_table(), closed.to_arrow_table().cast(REMEMBERED)
 
 
 def _texts(row: Mapping[str, Any], judged: Judged) -> dict[str, Any]:
@@ -178,6 +226,14 @@ def _order(sample: Mapping[str, Any]) -> tuple[Any, ...]:
     keys = [value for name, value in sample.items() if name not in RESULT_COLUMNS]
     numbers = [(isinstance(key, str), "" if isinstance(key, str) else key, str(key)) for key in keys]
     return (sample["column"] or "", sample["class"], sample["reason"] or "", *numbers, str(sample["value_a"]))
+
+
+def _amounts(
+    one: Mapping[tuple[str, str], tuple[int, Decimal]], other: Mapping[tuple[str, str], tuple[int, Decimal]]
+) -> dict[tuple[str, str], tuple[int, Decimal]]:
+    nothing = (0, Decimal(0))
+    sums = {key: (one.get(key, nothing), other.get(key, nothing)) for key in {**one, **other}}
+    return {key: (x[0] + y[0], x[1] + y[1]) for key, (x, y) in sums.items()}
 
 
 def _rows(one: Rows, other: Rows) -> Rows:

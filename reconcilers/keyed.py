@@ -68,6 +68,10 @@ class RecordsMapping:
         """The raw columns that are needed."""
         return tuple(dict.fromkeys(self.columns.values()))
 
+    def read(self, raw: pa.Table, name: str) -> pa.Array:
+        """The raw values of a canonical column."""
+        return raw.column(self.columns[name]).combine_chunks()
+
 
 def sql_type(name: str, kind: str) -> str:
     """The DuckDB type of a stated one. Raises `ConfigError` where there is none."""
@@ -86,8 +90,8 @@ def keyed(raw: pa.Table, mapping: RecordsMapping) -> Canonical:
     rounded for it), is a reject with the first reason.
     """
     columns, wrong = {}, np.full(len(raw), None, object)
-    for name, source in mapping.columns.items():
-        values, bad = _typed(raw.column(source).combine_chunks(), name, mapping)
+    for name in mapping.columns:
+        values, bad = _typed(mapping.read(raw, name), name, mapping)
         columns[name] = values
         wrong[bad & (wrong == None)] = f"{name}: not {mapping.types.get(name)}"  # noqa: E711  element by element
     table = pa.table({**columns, **{f.name: raw.column(f.name) for f in ORIGIN}})

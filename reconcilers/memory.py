@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from reconcilers.errors import ConfigError
 from reconcilers.fields import Compared, judge
+from reconcilers.orders import ComparedOrders, Orders, judge_orders, verdicts
 from reconcilers.pairs import Pair
 from reconcilers.records import Comparison
 from reconcilers.schemas import events_schema, stock_schema
@@ -69,6 +70,25 @@ def compare(a: Frame, b: Frame, comparison: Comparison) -> Compared:
         con.register("given_a", _table(a))
         con.register("given_b", _table(b))
         return judge(con, comparison, "given_a", "given_b").compared()
+
+
+def compare_orders(a: Frame, b: Frame, orders: Orders) -> ComparedOrders:
+    """Compare the orders of two systems that are already in memory.
+
+    Args:
+        a: the target's order lines, columns of `reconcilers.order_rows.ROLES`, of which only `ref` must be
+            there; any others that both sides have are compared as they are.
+        b: the authority's.
+        orders: the rules.
+
+    Raises:
+        ConfigError: a side has no reference, or a condition is wrong.
+    """
+    with connect() as con:
+        con.register("given_a", _table(a))
+        con.register("given_b", _table(b))
+        judge_orders(con, orders, "given_a", "given_b")
+        return ComparedOrders(con.sql("from finding").to_arrow_table(), verdicts(con))
 
 
 def _table(frame: Frame) -> pa.Table:

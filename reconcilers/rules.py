@@ -15,7 +15,8 @@ what still differs is held against the tolerance. No exact number ever goes thro
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
@@ -49,6 +50,8 @@ class Rule:
         separator: what separates the values of a set that is text.
         empty_is_null: empty text and null are the same.
         number: text is compared as a number; a tolerance implies it.
+        bounds: what `absolute` is instead where the text in column `bounds_by` of the pairs is one of these.
+        bounds_by: such as the currency of an amount.
     """
 
     absolute: Decimal = Decimal(0)
@@ -62,6 +65,8 @@ class Rule:
     separator: str = ","
     empty_is_null: bool = False
     number: bool = False
+    bounds: Mapping[str, Decimal] = field(default_factory=dict)
+    bounds_by: str = ""
 
     def __post_init__(self) -> None:
         if self.absolute < 0 or self.relative < 0:
@@ -75,7 +80,7 @@ class Rule:
     @property
     def tolerant(self) -> bool:
         """Whether values that differ may be near enough."""
-        return bool(self.absolute or self.relative)
+        return bool(self.absolute or self.relative or self.bounds)
 
     @property
     def lenient(self) -> bool:
@@ -157,7 +162,9 @@ def within(a: str, b: str, gap: str, rule: Rule) -> str:
         return f"coalesce(json_facts({a}::varchar) = json_facts({b}::varchar), false)"
     if not rule.tolerant:
         return "false"
-    bound = f"{rule.absolute}::decimal(38, 12)"
+    cases = "".join(f"when {literal(name)} then {bound} " for name, bound in rule.bounds.items())
+    absolute = f"(case {rule.bounds_by} {cases}else {rule.absolute} end)" if cases else rule.absolute
+    bound = f"{absolute}::decimal(38, 12)"
     if rule.relative:
         larger = f"greatest(abs(try_cast({a}::varchar as double)), abs(try_cast({b}::varchar as double)))"
         return f"coalesce(abs({gap}) <= {bound} or abs({gap}) <= {rule.relative} * {larger}, false)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from reconcilers.schemas import Class
 from reports import words
 from reports.model import causes
+from reports.orders import Finding
 from reports.records import Cause, suspect
 from reports.text import plain, printable, signed
 from reports.words import Nouns, nouns
@@ -94,11 +95,17 @@ class Explanation:
     publish: Decimal | None
     snapshots: tuple[str, ...]
     figure: Mapping[str, Any] | None = None
+    orders: tuple[Finding, ...] = ()
 
     @property
     def nouns(self) -> Nouns:
         """What to call it."""
         return nouns(self.figure)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The documents that the sum or its causes name."""
+        return tuple(dict.fromkeys([*(line.ref for line in self.lines), *(cause.evidence for cause in self.causes)]))
 
     @property
     def target(self) -> str:
@@ -157,6 +164,11 @@ def explain(
     )
 
 
+def with_orders(explanation: Explanation, found: Iterable[Finding]) -> Explanation:
+    """The explanation with what is wrong with the orders that it names."""
+    return replace(explanation, orders=tuple(found))
+
+
 def text(explanation: Explanation) -> str:
     """The explanation as a sum for a terminal."""
     e = explanation
@@ -166,6 +178,7 @@ def text(explanation: Explanation) -> str:
         _aligned([*_numbers(e), *_sum(e)]),
         _doubts(e),
         _causes(e),
+        [f"  order {printable(each.ref)}, {each.pair}: {each.class_name} ({each.words})" for each in e.orders],
         [_promise(e)],
     ]
     if e.class_name not in (Class.MATCHED, Class.IN_FLIGHT):

@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports.comparison import ComparisonReport, example, key_text, schema_text, side_text, verdict_text
+from reports.orders import said
 from reports.records import PairReport, Report
 from reports.text import money, plain, printable, share, signed
 
@@ -78,6 +79,7 @@ def _environment() -> Environment:
         key_text,
         schema_text,
         side_text,
+        said,
         verdict_text,
     )
     environment.filters |= {each.__name__: each for each in filters}

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
 
 from reconcilers.schemas import Class
-from reports import comparison, sentence, words, worst
+from reports import comparison, orders, sentence, words, worst
 from reports.records import (
     FAULTS,
     Alias,
@@ -54,6 +55,7 @@ def build(
     corrections: pa.Table,
     in_flight: pa.Table,
     validation: Iterable[Mapping[str, Any]],
+    differences: Mapping[str, pa.Table] = MappingProxyType({}),
 ) -> Report:
     """The report of a run.
 
@@ -63,16 +65,25 @@ def build(
         corrections: rows of `corrections_schema`.
         in_flight: rows of `in_flight_schema`.
         validation: one result a snapshot: system, dataset, success, evaluated, failed, critical, messages.
+        differences: those of each pair of orders.
     """
     pairs = tuple(_pair(name, pair, breaks, corrections, in_flight) for name, pair in summary["pairs"].items())
     quality = tuple(_qualities(summary["snapshots"], validation))
-    comparisons = tuple(comparison.summed_up(name, pair) for name, pair in summary.get("records", {}).items())
+    compared = summary.get("records", {})
+    comparisons = tuple(
+        comparison.summed_up(name, pair) for name, pair in compared.items() if pair["kind"] == "records"
+    )
+    ordered = tuple(
+        orders.summed_up(name, compared[name], found, (breaks, in_flight)) for name, found in differences.items()
+    )
     lead, rest = sentence.verdict(pairs, quality)
     status = sentence.status(pairs, quality)
-    if comparisons and status != "refused":
-        said = "; ".join(f"{each.name}: {each.lead.rstrip('.')}" for each in comparisons)
+    if (comparisons or ordered) and status != "refused":
+        said = _said(comparisons, ordered)
         lead, rest = (lead, f"{rest.rstrip('.')}; {said}.") if pairs else (said, ".")
         status = comparison.status(status if pairs else "good", comparisons)
+        if any(each.faulty for each in ordered):
+            status = "attention"
     return Report(
         run_id=summary["run_id"],
         job=summary["job"] or "",
@@ -87,7 +98,14 @@ def build(
         gates=tuple(_gate(gate) for gate in summary["gates"]),
         timings=tuple(summary["timings"].items()),
         comparisons=comparisons,
+        orders=ordered,
     )
+
+
+def _said(comparisons: Iterable[comparison.ComparisonReport], ordered: Iterable[orders.OrdersReport]) -> str:
+    """What the sentence says of records and orders."""
+    leads = [(each.name, each.lead) for each in comparisons] + [(each.name, each.brief) for each in ordered]
+    return "; ".join(f"{name}: {told.rstrip('.')}" for name, told in leads)
 
 
 def causes(text: str) -> Iterable[Cause]:

@@ -13,6 +13,7 @@ from reports import words
 
 if TYPE_CHECKING:
     from reports.comparison import ComparisonReport
+    from reports.orders import Finding, OrdersReport, StockLink
 
 #: The classes that somebody has to act on.
 FAULTS = (Class.BREAK, Class.CONFLICT, Class.LATE)
@@ -277,6 +278,24 @@ class Report:
     gates: tuple[Gate, ...]
     timings: tuple[tuple[str, float], ...]
     comparisons: tuple[ComparisonReport, ...] = ()
+    orders: tuple[OrdersReport, ...] = ()
+
+    def orders_of(self, pair: str, fault: Fault) -> list[tuple[str, Finding]]:
+        """The findings of orders that the stock number of a fault is explained by, each with its place in the page."""
+        return [
+            (f"order-{number}-{place}", found)
+            for number, of in enumerate(self.orders, 1)
+            for place, found in enumerate(of.findings.rows, 1)
+            if any((link.pair, link.sku, link.location) == (pair, fault.sku, fault.location) for link in found.stock)
+        ]
+
+    def place_of(self, link: StockLink) -> str | None:
+        """Where the page shows a stock number that an order explains; None where it needs nobody."""
+        for number, pair in enumerate(self.pairs, 1):
+            for place, fault in enumerate(pair.faults.rows, 1):
+                if (pair.name, fault.sku, fault.location) == (link.pair, link.sku, link.location):
+                    return f"pair-{number}-fault-{place}"
+        return None
 
     @property
     def verdict(self) -> str:

@@ -297,6 +297,56 @@ REASONS: dict[Reason, Words] = {
         "that changed a moment ago",
         "It is judged when it has settled.",
     ),
+    Reason.LINE_MISSING: Words(
+        "line missing in the authority",
+        "with a line that the authority has not",
+        "Add the line to the order in the authority, or refund it.",
+    ),
+    Reason.LINE_EXTRA: Words(
+        "line only in the authority",
+        "with a line that only the authority has",
+        "Nobody ordered it: take the line out before it ships.",
+    ),
+    Reason.QUANTITY_DIFFERS: Words(
+        "another quantity",
+        "with another quantity on each side",
+        "See what the customer ordered, and correct the other system.",
+    ),
+    Reason.PRICE_DIFFERS: Words(
+        "another price",
+        "with another price on each side",
+        "Correct the price before the invoice goes out; find out which price list is stale.",
+    ),
+    Reason.DISCOUNT_DIFFERS: Words(
+        "another discount",
+        "with another discount on each side",
+        "Correct the discount before the invoice goes out.",
+    ),
+    Reason.TAX_DIFFERS: Words(
+        "another tax",
+        "with another tax on each side",
+        "See which tax rate is right, and correct the other system.",
+    ),
+    Reason.CURRENCY_DIFFERS: Words(
+        "another currency",
+        "with another currency on each side",
+        "Correct the currency: every amount of the order depends on it.",
+    ),
+    Reason.STATUS_DIFFERS: Words(
+        "another state",
+        "in another state on each side",
+        "See what really happened to the order, and correct the other system.",
+    ),
+    Reason.TOTAL_DIFFERS: Words(
+        "another total",
+        "with another total on each side",
+        "The lines do not explain it: look at shipping, fees and rounding.",
+    ),
+    Reason.TOTAL_NOT_SUM: Words(
+        "the total is not the sum of its lines",
+        "whose total is not the sum of its lines",
+        "Look for a line that is missing, or for charges that no column has.",
+    ),
     Reason.UNEXPLAINED: Words(
         "unexplained",
         "that nothing explains",

@@ -374,7 +374,7 @@ class TestProblems:
     def test_a_system_without_stock_cannot_be_compared(self, problems):
         head, tail = GOOD[: GOOD.index("  storefront:\n")], GOOD[GOOD.index("pairs:\n") :]
         assert problems(f"{head}  storefront:\n    timezone: UTC\n{tail}") == [
-            "recon.yaml:15: systems.storefront: has neither stock nor events nor records nor balances",
+            "recon.yaml:15: systems.storefront: has neither stock nor events nor records nor orders nor balances",
             "recon.yaml:18: pairs.storefront~erp: system 'storefront' has no stock to compare",
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from jobs.demo import DemoOutcome, run_demo
+from jobs.explain import explain
 from jobs.merchant_exports import WRITTEN
+from jobs.oracle import ORDERS_PAIR
 from reconcilers.errors import ConfigError
 
 
@@ -34,9 +37,9 @@ def test_the_text_shows_each_fault_and_says_exact(outcome: DemoOutcome) -> None:
     text = outcome.text()
     for fault in outcome.faults:
         line = next(line for line in text.splitlines() if fault.story in line)
-        assert f"{fault.sku} at {fault.location}" in line
+        assert (f"order {fault.order}" if fault.pair == ORDERS_PAIR else f"{fault.sku} at {fault.location}") in line
         assert f"{fault.cls} {fault.reason}" in line
-    assert "all 9 seeded faults found, nothing else: exact" in text
+    assert "all 10 seeded faults found, nothing else: exact" in text
     assert outcome.run.report_path in text
     hidden = next(fault.sku for fault in outcome.faults if fault.kind == "hidden drift")
     assert f"recon explain {hidden} -c {outcome.directory / 'recon.yaml'}" in text
@@ -55,7 +58,7 @@ def test_the_document_is_json_with_the_same_answer(outcome: DemoOutcome) -> None
 
 def test_every_exported_row_is_understood(outcome: DemoOutcome) -> None:
     snapshots = outcome.run.summary["snapshots"]
-    assert len(snapshots) == 8
+    assert len(snapshots) == 10
     assert {(s["system"], s["dataset"]): s["rejected"] for s in snapshots if s["rejected"]} == {}
     assert all((outcome.directory / name).is_file() for name in WRITTEN)
 
@@ -70,6 +73,32 @@ def test_a_plain_diff_reports_far_more_and_misses_the_hidden_drift(outcome: Demo
     assert plain in outcome.text()
 
 
+def test_faults_of_orders_are_found_and_lead_to_the_stock_that_they_explain_and_back(outcome: DemoOutcome) -> None:
+    assert outcome.orders_found == outcome.orders_expected
+    assert outcome.run.summary["records"][ORDERS_PAIR]["classes"]["MATCHED"] > 300
+    config = outcome.directory / "recon.yaml"
+    page = Path(outcome.run.report_path).read_text()
+    for fault in outcome.faults:
+        if fault.order is None:
+            continue
+        story = explain(config, fault.order, None, None).text()
+        assert f"order {fault.order}, {ORDERS_PAIR}: {fault.cls}" in story
+        stock = f"explains the stock of {fault.sku} at {fault.location}, {fault.pair}: {fault.cls}"
+        assert (stock in story) is (fault.pair != ORDERS_PAIR)
+        back = explain(config, fault.sku, fault.location, None).text()
+        assert (f"order {fault.order}, {ORDERS_PAIR}: {fault.cls}" in back) is (fault.pair != ORDERS_PAIR)
+        assert (f">order <bdi>{fault.order}</bdi>: " in page) is (fault.pair != ORDERS_PAIR)
+
+
+def test_every_link_within_the_report_leads_somewhere(outcome: DemoOutcome) -> None:
+    page = Path(outcome.run.report_path).read_text()
+    targets = re.findall(r'href="#([^"]+)"', page)
+    assert sum(target.startswith("order-") for target in targets) == 4
+    assert sum("-fault-" in target for target in targets) == 4
+    for target in targets:
+        assert page.count(f'id="{target}"') == 1, target
+
+
 def test_a_wrong_verdict_is_not_called_exact(outcome: DemoOutcome) -> None:
     fine = next(key for key, (cls, _) in outcome.found.items() if cls == "MATCHED")
     made_up = replace(outcome, found={**outcome.found, fine: ("BREAK", "UNEXPLAINED")})
@@ -81,6 +110,10 @@ def test_a_wrong_verdict_is_not_called_exact(outcome: DemoOutcome) -> None:
     missed = replace(outcome, found={**outcome.found, key: ("MATCHED", None)})
     assert not missed.exact
     assert f"not found: {fault.story}" in missed.text()
+
+    less = replace(outcome, orders_found=outcome.orders_found - {min(outcome.orders_found, key=str)})
+    assert not less.exact
+    assert "not found: order" in less.text()
 
     lost = replace(outcome, found={k: v for k, v in outcome.found.items() if k != fine})
     assert not lost.exact

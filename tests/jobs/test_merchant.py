@@ -13,6 +13,7 @@ import pytest
 from jobs.faults import seed_faults
 from jobs.merchant import (
     ERP_AS_OF,
+    FEED_AS_OF,
     NOW,
     STORE,
     STORE_AS_OF,
@@ -20,13 +21,16 @@ from jobs.merchant import (
     WAREHOUSES,
     Merchant,
     SoldLine,
+    by,
     next_wave,
     read_lines,
     replay,
 )
-from jobs.oracle import SHELF, SLA, STORE_PAIR, WEB, WEB_PAIR, judge
+from jobs.merchant_exports import erp_status, storefront_status
+from jobs.oracle import ORDERS_PAIR, SHELF, SLA, STORE_PAIR, WEB, WEB_PAIR, judge, judge_orders
 from reconcilers import profiles
-from reconcilers.memory import reconcile
+from reconcilers.memory import compare_orders, reconcile
+from reconcilers.orders import Orders
 from reconcilers.pairs import Pair, Side
 from reconcilers.schemas import Class, Kind, Reason, events_schema, stock_schema
 from reconcilers.stock import Reconciled
@@ -124,13 +128,72 @@ def test_the_kernel_gives_every_key_the_oracles_verdict(seed: int) -> None:
     assert kernel_verdicts(merchant) == judge(merchant)
 
 
+def ordered(rows: Iterable[dict[str, object]]) -> pa.Table:
+    """Canonical order lines of these rows."""
+    instant = pa.timestamp("us", tz="UTC")
+    amounts = dict.fromkeys(("quantity", "price"), pa.decimal128(18, 4))
+    texts = dict.fromkeys(("ref", "line", "doc", "sku", "status"), pa.string())
+    types = {**texts, **amounts, "placed_at": instant, "changed_at": instant}
+    return pa.Table.from_pylist(list(rows), schema=pa.schema(types.items()))
+
+
+def storefront_orders(merchant: Merchant) -> pa.Table:
+    words = {"fulfilled": "shipped"}
+    return ordered(
+        {
+            "ref": line.order,
+            "line": line.ref,
+            "sku": line.sku,
+            "quantity": Decimal(line.quantity),
+            "price": line.price,
+            "status": words.get(storefront_status(line), storefront_status(line)),
+            "placed_at": line.placed_at,
+            "changed_at": line.cancelled_at if by(line.cancelled_at, FEED_AS_OF) else None,
+        }
+        for line in merchant.orders
+    )
+
+
+def erp_orders(merchant: Merchant) -> pa.Table:
+    words = {"offen": "open", "geliefert": "shipped", "storniert": "cancelled"}
+    told = [(line, order) for line in merchant.orders for order in line.backend if order.imported_at <= FEED_AS_OF]
+    return ordered(
+        {
+            "ref": line.order,
+            "line": line.ref,
+            "doc": order.doc,
+            "sku": line.sku,
+            "quantity": Decimal(line.quantity),
+            "price": order.price or line.price,
+            "status": words[erp_status(line, order)],
+            "placed_at": order.imported_at,
+            "changed_at": next(
+                (at for at in (order.cancelled_at, order.shipped_at) if at is not None and at <= FEED_AS_OF), None
+            ),
+        }
+        for line, order in told
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_kernel_finds_of_orders_what_the_oracle_does(seed: int) -> None:
+    merchant = seeded(seed)
+    rules = Orders(as_of_a=FEED_AS_OF, as_of_b=FEED_AS_OF, sla=SLA[Kind.PLACE])
+    found = compare_orders(storefront_orders(merchant), erp_orders(merchant), rules)
+    told = {(row["ref"], row["line"] or row["doc"], row["class"], row["reason"]) for row in found.findings.to_pylist()}
+    assert told == {(each.order, each.where, each.cls, each.reason) for each in judge_orders(merchant)}
+    assert sum(found.verdicts.values()) == len({line.order for line in merchant.orders})
+
+
 @pytest.mark.parametrize("seed", [*range(50), -1, 10**12])
 def test_the_oracle_finds_the_seeded_faults_and_no_others(seed: int) -> None:
     merchant = seeded(seed)
     faulty = {
         key: verdict for key, verdict in judge(merchant).items() if verdict[0] not in (Class.MATCHED, Class.IN_FLIGHT)
     }
-    assert faulty == {(f.pair, f.sku, f.location): (f.cls, f.reason) for f in merchant.faults}
+    assert faulty == {(f.pair, f.sku, f.location): (f.cls, f.reason) for f in merchant.faults if f.pair != ORDERS_PAIR}
+    of_orders = {(f.order, f.cls, f.reason) for f in judge_orders(merchant) if f.cls is not Class.IN_FLIGHT}
+    assert of_orders == {(f.order, f.cls, f.reason) for f in merchant.faults if f.order is not None}
     assert Counter(fault.kind for fault in merchant.faults) == {
         "lost order": 2,
         "duplicated import": 1,
@@ -138,6 +201,7 @@ def test_the_oracle_finds_the_seeded_faults_and_no_others(seed: int) -> None:
         "skipped store sale": 2,
         "drift": 2,
         "hidden drift": 1,
+        "wrong price": 1,
     }
 
 

@@ -109,8 +109,11 @@ def test_mail_is_encrypted_and_the_server_is_who_it_says(tmp_path, monkeypatch):
     assert [letter["subject"] for letter in server.letters] == ["nightly failed: two lines"]
 
 
-def finished(base, number, breaks, job="nightly"):
-    """A finished run as it is in the workspace, with these breaks (id, class, reason) in a part each."""
+def finished(base, number, breaks, job="nightly", differences=()):
+    """A finished run as it is in the workspace, with these breaks (id, class, reason) in a part each.
+
+    `differences` are those of records or orders.
+    """
     run_id = f"run-{number}"
     directory = base / ".recon" / "runs" / run_id
     (directory / "breaks").mkdir(parents=True)
@@ -118,6 +121,12 @@ def finished(base, number, breaks, job="nightly"):
         row = {"break_id": break_id, "class": kind, "reason": reason, "unexplained": number}
         table = pa.Table.from_pylist([row], schema=breaks_schema())
         pq.write_table(table, directory / "breaks" / f"shop~erp.part-{part:05d}-of-00009.parquet")
+    if differences:
+        (directory / "differences").mkdir()
+        table = pa.Table.from_pylist(
+            [dict(zip(("break_id", "class", "reason"), row, strict=True)) for row in differences]
+        )
+        pq.write_table(table, directory / "differences" / "shop.web~erp.web.part-00000-of-00001.parquet")
     summary = {"run_id": run_id, "job": job, "started_at": f"2026-11-2{number}T02:00:00+00:00", "verdict": "",
                "pairs": {"shop~erp": {"keys": 9, "classes": {}}}, "gates": []}  # fmt: skip
     (directory / "summary.json").write_text(json.dumps(summary))
@@ -145,6 +154,17 @@ def test_quiet_while_nothing_changes(tmp_path, endpoint):
     summary = finished(tmp_path, 7, nights[-1][0])
     notify.Telling(load(path), "nightly", silent).finished(summary, "report.html")
     assert endpoint.requests.empty(), "runs of other jobs do not count"
+
+
+def test_orders_and_records_are_not_passed_over_in_silence(tmp_path, endpoint):
+    path = job(tmp_path, {"webhook": {"url": endpoint.url}, "quiet": "unchanged", "template": "{{ run_id }}"})
+    lost, moving = ("1", "LATE", "ORDER_NOT_IMPORTED"), ("2", "IN_FLIGHT", "ORDER_OPEN")
+    nights = [([], True), ([moving], False), ([moving, lost], True), ([lost], False), ([], True)]
+    for number, (differences, heard) in enumerate(nights):
+        summary = finished(tmp_path, number, [], differences=differences)
+        notify.Telling(load(path), "nightly", silent).finished(summary, "report.html")
+        assert texts(endpoint, 1 if heard else 0) == ([summary["run_id"]] if heard else [])
+        assert endpoint.requests.empty()
 
 
 @pytest.mark.parametrize(
