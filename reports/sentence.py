@@ -61,7 +61,8 @@ def _others(pairs: Sequence[PairReport], total: int) -> str:
     )
     said = ""
     if moving:
-        events = " and ".join(dict.fromkeys(pair.nouns.events for pair in pairs))
+        kinds = dict.fromkeys(pair.nouns.events for pair in pairs)
+        events = " and ".join(kinds).replace(" and ", ", " if len(kinds) > 1 else " and ", 1)
         said += f"; {moving:,} {'differs' if moving == 1 else 'differ'} only by {events} on their way"
     if unjudged:
         said += f"; {unjudged:,} could not be judged: {_unjudged(pairs)}"
