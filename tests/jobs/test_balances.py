@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jobs import commands, publish
+from jobs import commands, explain, publish
 from jobs.config import load
 from jobs.doctor import examine
 from jobs.publication import open_publication
@@ -69,10 +69,10 @@ def test_every_member_has_the_verdict_of_the_page(outcome):
 
 def test_it_is_told_in_its_own_words(outcome):
     config = Path(outcome.report_path).parents[3] / "recon.yaml"
-    assert commands.explain(config, "M-2", None, None).text() in DOCUMENT
+    assert explain.explain(config, "M-2", None, None).text() in DOCUMENT
     assert (
         "EARN O-991 twice in the target, or left out of the authority"
-        in commands.explain(config, "M-5", None, None).text()
+        in explain.explain(config, "M-5", None, None).text()
     )
     page = Path(outcome.report_path).read_text()
     assert "6 points balances." in page
