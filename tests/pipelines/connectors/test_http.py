@@ -6,11 +6,14 @@ import hashlib
 import hmac
 import json
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from pathlib import Path
 
 import captures
+import httpx
 import jsonschema
 import jwt
 import pytest
@@ -22,7 +25,7 @@ from pydantic import ValidationError
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, http_session, http_signature, open_sink
 from pipelines.connectors.http import Options, Source
-from pipelines.connectors.http_session import Rate, retry_after
+from pipelines.connectors.http_session import Rate, Reply, retry_after
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
 from reconcilers.errors import Unreachable
@@ -388,6 +391,34 @@ def test_a_page_that_fails_once_is_asked_for_again(server, tmp_path, fault):
     assert [asked.params["page"] for asked in server.asked].count("2") == 2
 
 
+def test_a_storm_of_429(server, tmp_path):
+    """Every page is refused twice, while four are asked for at a time; the pause is everybody's."""
+    whole, refused = numbered(ITEMS), Counter()
+
+    def answer(asked):
+        refused[asked.params["page"]] += 1
+        if refused[asked.params["page"]] <= 2:
+            return web.Answer(status=429, headers={"Retry-After": "0.05"})
+        return whole(asked)
+
+    server.answer = answer
+    by_page = {**PAGED, "paginate": {**BY_PAGE, "concurrency": 4}}
+    assert shown(take(server, tmp_path, **by_page)) == ALL
+
+
+def test_a_field_that_changes_its_type(server, tmp_path):
+    """From page to page, and within one: each row by itself."""
+    changed = {1: "2", 6: "7.5", 7: 8.25, 11: {"units": 3}, 12: None, 16: True}
+    items = [{**item, "quantity": changed.get(n, item["quantity"])} for n, item in enumerate(ITEMS)]
+    server.answer = numbered(items)
+    snapshot = take(server, tmp_path, **PAGED)
+    expected = {item["sku"]: item["quantity"] for item in ITEMS}
+    expected |= {"S2": 2, "S7": Decimal("7.5"), "S8": Decimal("8.25")}
+    assert shown(snapshot) == {sku: amount for sku, amount in expected.items() if sku not in ("S12", "S13", "S17")}
+    reasons = [reason for _, reason in captures.rejects(snapshot)]
+    assert reasons == ["quantity: empty", "quantity: empty", "quantity: not a number"]
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
@@ -544,6 +575,24 @@ def test_retry_after_is_seconds_or_a_date():
     assert retry_after("7") == 7
     assert retry_after("soon") is None
     assert retry_after("Tue, 24 Nov 2020 22:15:00 GMT") == 0
+
+
+@pytest.mark.parametrize(
+    ("ahead", "age", "told"),
+    [(0, None, 0.7), (60, None, 60), (-60, None, -59), (-60, "60", 0.7)],
+    ids=["the same second", "ahead", "behind", "out of a cache"],
+)
+def test_what_a_servers_clock_said(ahead, age, told):
+    """Whole seconds: of the one that it names, the instant nearest to when its answer came."""
+    second = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
+    received_at = second + timedelta(seconds=0.7)
+    headers = {"Date": format_datetime(second + timedelta(seconds=ahead), usegmt=True), **({"Age": age} if age else {})}
+    assert Reply(200, httpx.Headers(headers), b"", received_at, received_at).clock == second + timedelta(seconds=told)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "soon"}, {"Date": "Tue, 24 Nov 2026 02:00:00 GMT", "Age": "old"}])
+def test_a_server_that_does_not_tell_the_time(headers):
+    assert Reply(200, httpx.Headers(headers), b"", datetime.now(UTC), datetime.now(UTC)).clock is None
 
 
 def test_a_rate_spaces_requests():

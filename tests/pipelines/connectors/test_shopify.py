@@ -22,7 +22,7 @@ from pipelines.connectors import Context, http_session, open_sink, shopify_bulk
 from pipelines.connectors.shopify import EXAMPLE, Options, Source
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
-from reconcilers.errors import Unreachable
+from reconcilers.errors import ConfigError, Unreachable
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 SECRET = shopify.TOKEN
@@ -101,6 +101,52 @@ def test_items_that_are_not_tracked_are_rejects(shop, tmp_path):
     snapshot = take(shop, tmp_path)
     assert levels(snapshot) == {("A", "Berlin"): 1}
     assert sorted(reason for _, reason in captures.rejects(snapshot)) == ["SKU_EMPTY", "not tracked by the shop"]
+
+
+@pytest.mark.parametrize("dataset", ["stock", "events"])
+def test_the_columns_are_known_before_anything_is_exported(shop, tmp_path, dataset):
+    shop.item("A", Berlin=1)
+    shop.order("#1", [("A", 1)], NOW, shop.berlin)
+    asked = request(shop, tmp_path, dataset)
+    source = Source(Options(**asked.options), asked.context)
+    plan = source.plan(datetime.now(UTC))
+    (batch,) = source.read(plan.splits[0])
+    assert set(batch.rows.column_names) - {"source_file", "source_line"} == set(plan.columns)
+
+
+def test_a_column_that_a_shop_does_not_have_is_told_at_once(shop, tmp_path):
+    with pytest.raises(ConfigError, match="no column 'avaiable' in the source; did you mean 'available'"):
+        take(shop, tmp_path, basis="avaiable")
+    assert shop.operations == {}
+
+
+def test_the_scopes_that_the_documentation_names_suffice(shop, tmp_path):
+    """For each kind of dataset, and for corrections; with none of them less."""
+    shop.item("A", Berlin=1)
+    shop.order("#1", [("A", 1)], NOW, shop.berlin)
+    uses = {
+        ("read_inventory", "read_locations"): lambda: take(shop, tmp_path),
+        ("read_orders", "read_locations", "read_merchant_managed_fulfillment_orders"):
+            lambda: take(shop, tmp_path, "events"),
+        ("write_inventory", "read_locations"): lambda: _sent(shop),
+    }  # fmt: skip
+    for scopes, use in uses.items():
+        for fewer in scopes:
+            shop.scopes = [scope for scope in scopes if scope != fewer]
+            with pytest.raises(Unreachable, match="scope|Access denied"):
+                use()
+        shop.scopes = list(scopes)
+        use()
+    documented = (Path(__file__).parents[3] / "docs" / "connectors.md").read_text(encoding="utf-8")
+    assert all(f"`{scope}`" in documented for scopes in uses for scope in scopes)
+
+
+def _sent(shop):
+    target = open_sink("shopify", {"shop": shop.server.url, "token": SECRET}, Context(".", "UTC", "stock"))
+    try:
+        return target.send([correction("A", 2, 1, location="Berlin")])
+    finally:
+        target.close()
 
 
 def test_an_empty_shop(shop, tmp_path):
@@ -201,6 +247,28 @@ def test_faults_of_a_moment_are_got_over(shop, tmp_path):
     expected = stocked(shop)
     shop.faults += [web.Answer(status=429, headers={"Retry-After": "0.1"}), web.Answer(status=503)]
     assert levels(take(shop, tmp_path)) == expected
+
+
+def test_a_server_that_is_killed_and_comes_back(shop, tmp_path):
+    """While it makes the export; another process of the same shop answers from then on."""
+    expected = stocked(shop)
+    polled, heirs = shop._polled, []
+
+    def dying(wanted):
+        if not heirs:
+            shop.server.shutdown()
+            shop.server.server_close()
+            heirs.append(web.Server(shop.server.server_address[1]))
+            heirs[0].answer = shop.answer
+            threading.Thread(target=heirs[0].serve_forever, daemon=True).start()
+        return polled(wanted)
+
+    shop.bulk.polls, shop._polled = 3, dying
+    try:
+        assert levels(take(shop, tmp_path)) == expected
+    finally:
+        heirs[0].shutdown()
+        heirs[0].server_close()
 
 
 def test_an_export_whose_start_is_not_heard_of_is_started_again(shop, tmp_path):

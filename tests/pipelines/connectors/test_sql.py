@@ -433,7 +433,7 @@ def test_a_window_loses_no_late_commit(database, tmp_path):
     days = {"old": 40, "edge": 30, "late": 29, "new": 0}
     rows_of = {ref: posted(ref, timedelta(days=number)) for ref, number in days.items()}
     database.run(f"insert into events values {rows_of['old']}, {rows_of['edge']}, ('SHIP','none','A','w',1,null)")
-    window = {"window": {"column": "posted_at", "lookback": "P30D"}}
+    window = {"window": {"column": "posted_at", "look_back": "P30D"}}
     first = take(tmp_path, database, "events", **window)
     assert rows(first, "ref") == [("edge",)]
     assert rejects(first) == [(2, "posted_at: empty")]
@@ -449,7 +449,7 @@ def test_a_window_over_instants_in_splits(erp, tmp_path, kind):
         f"drop table if exists feed; create table feed as select 'SHIP' as kind, n as ref, 'A' as sku, 'w' as location,"
         f" 1 as quantity, (now() - n * interval '1 hour')::{kind} as posted_at from generate_series(0, 2000) n"
     )
-    window = {"column": "posted_at", "lookback": "P10D"}
+    window = {"column": "posted_at", "look_back": "P10D"}
     for more in (
         {},
         {"partition": {"column": "posted_at", "splits": 3}},
@@ -566,6 +566,26 @@ def test_the_server_dies_in_the_middle(make, tmp_path):
         assert snapshots.list_snapshots(str(tmp_path / "ws")) == []
         server.up()
         assert taken(tmp_path, asked(server))[0].manifest.rows == 600_000
+
+
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_a_connection_that_drops_in_the_middle(server, request, tmp_path):
+    """Somebody ends it, such as an administrator or a firewall; the server lives."""
+    server = request.getfixturevalue(server)
+    emptied(server)
+    wide(server, 400_000)
+    batches = source(asked(server)).read(sql_session.Split())
+    assert [len(next(batches).rows) > 0 for _ in range(2)] == [False, True]
+    busy = {
+        "postgresql": "select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'copy%'",
+        "mysql": "select concat('kill ', id, ';') from information_schema.processlist where user = 'recon'",
+    }[server.scheme]
+    told = server.run(busy)
+    if server.scheme == "mysql":
+        server.run(told)
+    with pytest.raises(Unreachable) as told:
+        list(batches)
+    assert_one_line_without_secrets(told.value)
 
 
 def test_a_server_that_falls_silent(postgresql, tmp_path, monkeypatch):
@@ -687,7 +707,7 @@ def test_options_check_themselves(options):
     [
         ("stock", {"watermark": {"lag": "PT1M"}}, "belongs to events"),
         ("events", {"as_of": {"from": "column", "column": "x"}}, "belongs to stock"),
-        ("stock", {"window": {"column": "x", "lookback": "P1D"}}, "belongs to events"),
+        ("stock", {"window": {"column": "x", "look_back": "P1D"}}, "belongs to events"),
         ("stock", {"partition": {"column": "sku", "splits": 2}}, "leave partition out"),
     ],
 )
