@@ -27,6 +27,7 @@ SUITES = {
     "balance": "expectations.balance",
     "records": "expectations.records",
     "postings": "expectations.postings",
+    "tap": "expectations.tap",
     "levels": "expectations.levels",
     "breaks": "expectations.breaks",
     "corrections": "expectations.corrections",

@@ -23,6 +23,7 @@ from jobs.config import Config, load
 from jobs.config_text import redacted
 from pipelines import connectors, filesystem, snapshots
 from reconcilers import profiles
+from reconcilers.canonical import check_columns
 from reconcilers.errors import ConfigError, ReconError
 
 if TYPE_CHECKING:
@@ -170,7 +171,10 @@ def _source(request: CaptureRequest, now: datetime) -> tuple[Finding, int]:
         began = datetime.now(UTC)
         planned = source.plan(now)
         took = datetime.now(UTC) - began
-        if not isinstance(source, connectors.Tap):  # what a tap is read for, it gives away
+        # What a tap is read for, it gives away; what is known need not be exported to be seen.
+        if planned.columns is not None:
+            check_columns(list(planned.columns), request.mapping)
+        elif not isinstance(source, connectors.Tap):
             _check_columns(source, planned, request)
     except ReconError as error:
         message = redacted(str(error), request.options)
@@ -196,8 +200,6 @@ def _seconds(time: timedelta) -> str:
 
 def _check_columns(source: connectors.Source, planned: Plan, request: CaptureRequest) -> None:
     """Read as much of the first split as it takes to see the columns that the mapping names."""
-    from reconcilers.canonical import check_columns
-
     names: dict[str, None] = {}
     missing: ConfigError | None = None
     for batch in islice(source.read(planned.splits[0]), _BATCHES) if planned.splits else ():
@@ -242,7 +244,8 @@ def _source_remedy(error: ReconError) -> str:
 def _in_words(planned: Plan) -> str:
     count, pieces = len(planned.sources), len(planned.splits)
     what = f"{count} source{'' if count == 1 else 's'} in {pieces} split{'' if pieces == 1 else 's'}"
-    what += f", about {planned.estimated_rows:,} row{'' if planned.estimated_rows == 1 else 's'}"
+    rows = f"about {planned.estimated_rows:,} row{'' if planned.estimated_rows == 1 else 's'}"
+    what += ", with what is new since the last capture" if planned.incremental else f", {rows}"
     as_of = f"as of {planned.as_of.isoformat()}" if planned.as_of else "as of what its rows say"
     watermark = f", complete up to {planned.watermark.isoformat()}" if planned.watermark else ""
     return f"{what}, {as_of}{watermark}"

@@ -14,7 +14,7 @@ from jobs.config import Config, Dataset
 from jobs.config_expectations import Expectations
 from jobs.config_records import Records
 from jobs.quality import Judged, Occasion, write_reports
-from pipelines import filesystem, snapshots
+from pipelines import connectors, filesystem, snapshots
 from pipelines.snapshots import Snapshot, dataset_schema
 from pipelines.tables import PartRows, Rows, SnapshotRows
 from pipelines.validate import Measurement, list_failing, measure_rows, near
@@ -160,6 +160,8 @@ def suite_of(definition: Dataset | Records, dataset: str) -> gx.ExpectationSuite
         return _suite(definition.expectations, "records")
     if dataset == "stock":
         return _suite(definition.expectations, definition.suite)
+    if definition.suite == "events" and connectors.gives_once(definition.connector):
+        return _suite(definition.expectations, "tap")
     ordered = definition.lines is not None and Kind.PLACE in definition.lines.steps
     return _suite(definition.expectations, "order_lines" if ordered else definition.suite)
 

@@ -259,6 +259,9 @@ def _planned(request: CaptureRequest, now: datetime, held: Held) -> tuple[Captur
         plan = source.plan(now)
     except ReconError as error:
         raise type(error)(f"{request.name}: {error}") from error
+    if plan.columns is not None:
+        with _named(request):
+            check_columns(list(plan.columns), request.mapping)
     if isinstance(request.mapping, RecordsMapping):
         _as_of_one_instant(request, plan)
         return request, source, plan

@@ -85,7 +85,8 @@ class Plan:
     column `as_of_column`, and up to when they were read in `as_of_hi_column`. `watermark` says up to when
     an event feed is complete. `estimated_rows` decides the number of buckets. Splits that are `local` can
     only be read by the source that planned them, such as those of a transaction that lives in its
-    connection. `clock` is what the source's own clock said meanwhile, where it has one.
+    connection. `clock` is what the source's own clock said meanwhile, where it has one; `columns` are the raw
+    columns, where they are known before anything is read.
 
     An `incremental` feed gives only what is new since the snapshot before, so a run reads several of its
     snapshots (`jobs.plan.feed`); `event_id` is the raw column that knows an event again where the mapping
@@ -103,6 +104,7 @@ class Plan:
     as_of_hi_column: str | None = None
     local: bool = False
     clock: datetime | None = None
+    columns: tuple[str, ...] | None = None
     incremental: bool = False
     event_id: str | None = None
 
@@ -189,6 +191,11 @@ def module(name: str) -> ModuleType:
     if name not in REGISTRY:
         raise ConfigError(f"unknown connector {name!r}; there are: {', '.join(sorted(REGISTRY))}")
     return import_module(REGISTRY[name])
+
+
+def gives_once(name: str) -> bool:
+    """Whether the sources of a connector are taps: each snapshot has only what is new."""
+    return issubclass(module(name).Source, Tap)
 
 
 def open_source(name: str, options: dict[str, Any], context: Context) -> Source:

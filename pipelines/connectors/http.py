@@ -21,12 +21,13 @@ from pydantic import Field, field_validator, model_validator
 
 from pipelines.connectors import Batch, Context, Plan, json_lines, json_parents
 from pipelines.connectors.csv_text import with_origin
-from pipelines.connectors.http_auth import Auth, Duration, Strict, Url
+from pipelines.connectors.http_auth import Auth, Strict, Url
 from pipelines.connectors.http_download import download
 from pipelines.connectors.http_pages import Page, Pages, Paginate
 from pipelines.connectors.http_records import Columns, finder
 from pipelines.connectors.http_session import Limits, Reply, Request, Session
 from pipelines.connectors.http_webhook import Sink, SinkOptions
+from pipelines.connectors.option_values import Duration, Timeout
 from reconcilers import parsing
 from reconcilers.errors import ConfigError, Unreachable
 from reconcilers.schemas import INSTANT, TEXT
@@ -109,7 +110,7 @@ class Options(Strict):
     watermark: Watermark | None = Field(
         None, description="events: {lag: PT15M}, complete up to so long before the first request (PT0S)"
     )
-    timeout: Duration = Field(timedelta(seconds=30), description="how long one request may take")
+    timeout: Timeout = Field(timedelta(seconds=30), description="how long one request may take")
     attempts: int = Field(6, ge=1, le=20, description="tries of a request that fails for a moment")
     patience: Duration = Field(timedelta(minutes=2), description="how long a server may ask to wait (Retry-After)")
     rate: float | None = Field(None, gt=0, description="requests a second, at most")
@@ -194,6 +195,7 @@ class Source:
             as_of_column=None if not stock else origin.column or _AS_OF,
             as_of_hi_column=_AS_OF_HI if stock and origin.origin == "request" else None,
             local=True,
+            clock=None if self._first is None else self._first.reply.clock,
         )
 
     def read(self, split: Split) -> Iterator[Batch]:

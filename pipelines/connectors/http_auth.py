@@ -11,21 +11,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import jwt
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, field_validator, model_validator
 
-from reconcilers.durations import parse_duration
-
-
-def _duration(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    try:
-        return parse_duration(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is not an ISO 8601 duration such as PT30S") from None
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
+from pipelines.connectors.option_values import Duration
 
 
 def _url(url: str) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -83,6 +83,19 @@ class Reply:
     content: bytes
     sent_at: datetime
     received_at: datetime
+
+    @property
+    def clock(self) -> datetime | None:
+        """What the server's clock said, which tells whole seconds: of these, the instant nearest to ours.
+
+        What a cache has kept is so much older as it says (RFC 9110 6.6.1, RFC 9111 5.1).
+        """
+        try:
+            told = parsedate_to_datetime(self.headers["date"]).astimezone(UTC)
+            told += timedelta(seconds=int(self.headers.get("age", "0")))
+        except (KeyError, ValueError):
+            return None
+        return min(max(told, self.received_at), told + timedelta(seconds=1))
 
 
 class Rate:

@@ -25,8 +25,9 @@ from typing import Any
 from pydantic import Field, SecretStr, field_validator
 
 from pipelines.connectors import Context, http_signature
-from pipelines.connectors.http_auth import Auth, Duration, Strict, Url
+from pipelines.connectors.http_auth import Auth, Strict, Url
 from pipelines.connectors.http_session import Again, Limits, Reply, Request, Session, as_json
+from pipelines.connectors.option_values import Timeout
 from reconcilers.corrections import Correction, Mode, Receipt, Status
 from reconcilers.errors import Unreachable
 from reconcilers.messages import to_message
@@ -47,7 +48,7 @@ class SinkOptions(Strict):
         frozenset({Mode.SET, Mode.DELTA}), min_length=1, description="what the consumer offers: set, delta, absolute"
     )
     batch_size: int = Field(250, ge=1, le=10_000, description="corrections a request, at most")
-    timeout: Duration = Field(timedelta(seconds=30), description="how long one request may take")
+    timeout: Timeout = Field(timedelta(seconds=30), description="how long one request may take")
     rate: float | None = Field(None, gt=0, description="requests a second, at most")
 
     @field_validator("secret")

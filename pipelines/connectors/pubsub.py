@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines import filesystem
 from pipelines.connectors import Batch, Context, Plan, pubsub_service
+from pipelines.connectors.option_values import Duration, Timeout
 from pipelines.connectors.pubsub_drain import Drain
 from pipelines.connectors.pubsub_leases import Leases
 from pipelines.connectors.pubsub_sink import Sink, SinkOptions
-from reconcilers.durations import parse_duration
 from reconcilers.errors import ConfigError, Unreachable
 
 __all__ = ["EXAMPLE", "SUMMARY", "Options", "Sink", "SinkOptions", "Source"]
@@ -32,18 +32,6 @@ events:
   subscription: recon-orders-tap       # of its own, for this dataset only
   columns: {event_id: id, kind: type, ref: order, sku: sku, location: site, quantity: qty, posted_at: at}
 """
-
-
-def _duration(value: Any) -> timedelta:
-    if isinstance(value, timedelta):
-        return value
-    try:
-        return parse_duration(value)
-    except (TypeError, ValueError):
-        raise ValueError(f"{value!r} is not an ISO 8601 duration such as PT30M") from None
-
-
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
 class Options(BaseModel):
@@ -66,7 +54,7 @@ class Options(BaseModel):
         description="the backlog is empty when nothing came for so long (the subscription's acknowledgement "
         "deadline: until then, what a capture that died has taken stays hidden)",
     )
-    timeout: Duration = Field(timedelta(minutes=30), gt=timedelta(0), description="how long a drain may take")
+    timeout: Timeout = Field(timedelta(minutes=30), description="how long a drain may take")
     endpoint: str | None = Field(None, description=pubsub_service.ENDPOINT)
 
 

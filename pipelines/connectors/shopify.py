@@ -20,7 +20,7 @@ from pydantic import Field
 
 from pipelines.connectors import Batch, Context, Plan, json_parents, shopify_bulk, shopify_orders
 from pipelines.connectors.csv_text import with_origin
-from pipelines.connectors.http_auth import Duration
+from pipelines.connectors.option_values import Duration
 from pipelines.connectors.shopify_api import Access, Api
 from pipelines.connectors.shopify_sink import Sink, SinkOptions
 from reconcilers.errors import ConfigError, Unreachable
@@ -73,6 +73,11 @@ _STOCK_EXPORT = """
 """
 
 STOCK = (Path(__file__).parent / "shopify_stock.sql").read_text(encoding="utf-8")
+
+_STOCK_COLUMNS = (
+    "sku", "location", "location_id", "inventory_item_id", "available", "on_hand", "committed", "incoming",
+    "updated_at",
+)  # fmt: skip
 
 _SCOPES = {
     "stock": ("read_inventory", "read_locations"),
@@ -137,6 +142,8 @@ class Source:
             sources=(self.name,),
             watermark=None if self._stock else now,
             local=True,
+            clock=api.clock,
+            columns=_STOCK_COLUMNS if self._stock else shopify_orders.COLUMNS,
         )
 
     def read(self, split: Split) -> Iterator[Batch]:

@@ -11,14 +11,15 @@ import re
 import threading
 import time
 from collections.abc import Generator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 import httpx
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from pipelines.connectors.http_auth import Duration, Strict
+from pipelines.connectors.http_auth import Strict
 from pipelines.connectors.http_session import Again, Limits, Reply, Request, Session, as_json
+from pipelines.connectors.option_values import Timeout
 from reconcilers.errors import Unreachable
 
 VERSION = "2026-04"
@@ -38,7 +39,7 @@ class Access(Strict):
     )
     client_id: str | None = Field(None, description="or the client ID of an app of the Dev Dashboard")
     client_secret: SecretStr | None = Field(None, description="and its client secret")
-    timeout: Duration = Field(timedelta(seconds=30), description="how long one request may take")
+    timeout: Timeout = Field(timedelta(seconds=30), description="how long one request may take")
 
     @field_validator("shop")
     @classmethod
@@ -145,13 +146,14 @@ class Budget:
 
 
 class Api:
-    """One shop, asked by one client."""
+    """One shop, asked by one client; `clock` is what its clock said when it answered last."""
 
     def __init__(self, access: Access) -> None:
         limits = Limits(access.timeout.total_seconds(), attempts=8)
         self.url = access.url
         self.session = Session(limits, Credentials(access), secrets=access.secrets)
         self.files = Session(limits)
+        self.clock: datetime | None = None
         self._budget = Budget()
 
     def __enter__(self) -> Self:
@@ -198,6 +200,7 @@ class Api:
                 raise
             raise Unreachable(f"{self.where}: its answer is cut off or not JSON") from error
         self._budget.told(query, body)
+        self.clock = reply.clock
         errors = body.get("errors")
         if errors:
             first: dict[str, Any] = errors[0] if isinstance(errors, list) else {"message": str(errors)}

@@ -83,6 +83,11 @@ from read_json($path, format = 'newline_delimited', columns = {
 })
 """
 
+COLUMNS = (
+    "kind", "ref", "order_id", "line_id", "sku", "variant_id", "location", "location_id", "quantity", "posted_at",
+    "event_id",
+)  # fmt: skip
+
 EVENTS = (Path(__file__).parent / "shopify_orders.sql").read_text(encoding="utf-8")
 
 

@@ -76,14 +76,14 @@ class Window(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     column: str
-    lookback: Duration
+    look_back: Duration
 
     def condition(self, as_of: datetime) -> str:
         """The rows since the day before: a date is compared alike in every database, zone and way to write it.
 
         What has no instant is read, to be told as a reject.
         """
-        first = (as_of - self.lookback - timedelta(days=1)).date()
+        first = (as_of - self.look_back - timedelta(days=1)).date()
         return f"{self.column} >= '{first.isoformat()}' or {self.column} is null"
 
 
@@ -107,7 +107,7 @@ class Options(BaseModel):
         None, description="events: {lag: PT15M}, {query: …} or both; the transaction's own instant if not given"
     )
     window: Window | None = Field(
-        None, description="events: {column: posted_at, lookback: P30D} reads at least so far back; all if not given"
+        None, description="events: {column: posted_at, look_back: P30D} reads at least so far back; all if not given"
     )
     timeout: Timeout = Field(timedelta(hours=1), description="how long one statement may take")
     throttle: int | None = Field(None, ge=1, description="rows a second, at most, over all splits")

@@ -8,9 +8,11 @@ import json
 import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from pathlib import Path
 
 import captures
+import httpx
 import jsonschema
 import jwt
 import pytest
@@ -22,7 +24,7 @@ from pydantic import ValidationError
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, http_session, http_signature, open_sink
 from pipelines.connectors.http import Options, Source
-from pipelines.connectors.http_session import Rate, retry_after
+from pipelines.connectors.http_session import Rate, Reply, retry_after
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
 from reconcilers.errors import Unreachable
@@ -544,6 +546,24 @@ def test_retry_after_is_seconds_or_a_date():
     assert retry_after("7") == 7
     assert retry_after("soon") is None
     assert retry_after("Tue, 24 Nov 2020 22:15:00 GMT") == 0
+
+
+@pytest.mark.parametrize(
+    ("ahead", "age", "told"),
+    [(0, None, 0.7), (60, None, 60), (-60, None, -59), (-60, "60", 0.7)],
+    ids=["the same second", "ahead", "behind", "out of a cache"],
+)
+def test_what_a_servers_clock_said(ahead, age, told):
+    """Whole seconds: of the one that it names, the instant nearest to when its answer came."""
+    second = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
+    received_at = second + timedelta(seconds=0.7)
+    headers = {"Date": format_datetime(second + timedelta(seconds=ahead), usegmt=True), **({"Age": age} if age else {})}
+    assert Reply(200, httpx.Headers(headers), b"", received_at, received_at).clock == second + timedelta(seconds=told)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Date": "soon"}, {"Date": "Tue, 24 Nov 2026 02:00:00 GMT", "Age": "old"}])
+def test_a_server_that_does_not_tell_the_time(headers):
+    assert Reply(200, httpx.Headers(headers), b"", datetime.now(UTC), datetime.now(UTC)).clock is None
 
 
 def test_a_rate_spaces_requests():

@@ -22,7 +22,7 @@ from pipelines.connectors import Context, http_session, open_sink, shopify_bulk
 from pipelines.connectors.shopify import EXAMPLE, Options, Source
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
-from reconcilers.errors import Unreachable
+from reconcilers.errors import ConfigError, Unreachable
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 SECRET = shopify.TOKEN
@@ -101,6 +101,23 @@ def test_items_that_are_not_tracked_are_rejects(shop, tmp_path):
     snapshot = take(shop, tmp_path)
     assert levels(snapshot) == {("A", "Berlin"): 1}
     assert sorted(reason for _, reason in captures.rejects(snapshot)) == ["SKU_EMPTY", "not tracked by the shop"]
+
+
+@pytest.mark.parametrize("dataset", ["stock", "events"])
+def test_the_columns_are_known_before_anything_is_exported(shop, tmp_path, dataset):
+    shop.item("A", Berlin=1)
+    shop.order("#1", [("A", 1)], NOW, shop.berlin)
+    asked = request(shop, tmp_path, dataset)
+    source = Source(Options(**asked.options), asked.context)
+    plan = source.plan(datetime.now(UTC))
+    (batch,) = source.read(plan.splits[0])
+    assert set(batch.rows.column_names) - {"source_file", "source_line"} == set(plan.columns)
+
+
+def test_a_column_that_a_shop_does_not_have_is_told_at_once(shop, tmp_path):
+    with pytest.raises(ConfigError, match="no column 'avaiable' in the source; did you mean 'available'"):
+        take(shop, tmp_path, basis="avaiable")
+    assert shop.operations == {}
 
 
 def test_an_empty_shop(shop, tmp_path):

@@ -433,7 +433,7 @@ def test_a_window_loses_no_late_commit(database, tmp_path):
     days = {"old": 40, "edge": 30, "late": 29, "new": 0}
     rows_of = {ref: posted(ref, timedelta(days=number)) for ref, number in days.items()}
     database.run(f"insert into events values {rows_of['old']}, {rows_of['edge']}, ('SHIP','none','A','w',1,null)")
-    window = {"window": {"column": "posted_at", "lookback": "P30D"}}
+    window = {"window": {"column": "posted_at", "look_back": "P30D"}}
     first = take(tmp_path, database, "events", **window)
     assert rows(first, "ref") == [("edge",)]
     assert rejects(first) == [(2, "posted_at: empty")]
@@ -449,7 +449,7 @@ def test_a_window_over_instants_in_splits(erp, tmp_path, kind):
         f"drop table if exists feed; create table feed as select 'SHIP' as kind, n as ref, 'A' as sku, 'w' as location,"
         f" 1 as quantity, (now() - n * interval '1 hour')::{kind} as posted_at from generate_series(0, 2000) n"
     )
-    window = {"column": "posted_at", "lookback": "P10D"}
+    window = {"column": "posted_at", "look_back": "P10D"}
     for more in (
         {},
         {"partition": {"column": "posted_at", "splits": 3}},
@@ -687,7 +687,7 @@ def test_options_check_themselves(options):
     [
         ("stock", {"watermark": {"lag": "PT1M"}}, "belongs to events"),
         ("events", {"as_of": {"from": "column", "column": "x"}}, "belongs to stock"),
-        ("stock", {"window": {"column": "x", "lookback": "P1D"}}, "belongs to events"),
+        ("stock", {"window": {"column": "x", "look_back": "P1D"}}, "belongs to events"),
         ("stock", {"partition": {"column": "sku", "splits": 2}}, "leave partition out"),
     ],
 )
