@@ -7,7 +7,6 @@ part files holds the rows of bucket k. The manifest is written last: without it 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -34,6 +33,9 @@ PART_ROWS = 1_000_000
 
 #: Columns with few different values: they stay encoded in memory, as dictionaries.
 _FEW_VALUES = ("location", "kind")
+
+#: Columns whose values hardly recur: to look for a dictionary of them takes longer than to write them.
+_MANY_VALUES = frozenset({"sku", "event_id", "ref", "doc", "posted_at", "source_line"})
 
 _INSTANTS = ("as_of", "as_of_hi", "watermark", "started_at", "finished_at")
 
@@ -231,16 +233,18 @@ def write_parts(
     large for memory.
     """
     files: list[PartFile] = []
-    pending: list[pa.Table] = []
+    # Batches are put into buckets one by one: they are in the processor's cache, the part would not be.
+    pending: list[list[pa.Table]] = []
     rows = 0
     for table in tables:
-        pending.append(table)
+        pending.append(partition(table, buckets, key))
         rows += len(table)
         if rows >= PART_ROWS:
-            files.append(_write_part(directory, _part_name(split, len(files)), pending, schema, buckets, key))
+            files.append(_write_part(directory, _part_name(split, len(files)), pending, schema))
             pending, rows = [], 0
     if pending or not files:
-        files.append(_write_part(directory, _part_name(split, len(files)), pending, schema, buckets, key))
+        pending = pending or [[schema.empty_table()] * buckets]
+        files.append(_write_part(directory, _part_name(split, len(files)), pending, schema))
     return tuple(files)
 
 
@@ -316,20 +320,26 @@ def _part_name(split: int, number: int) -> str:
     return f"part-{split:05d}.parquet" if number == 0 else f"part-{split:05d}-{number:03d}.parquet"
 
 
-def _write_part(
-    directory: str, name: str, tables: list[pa.Table], schema: pa.Schema, buckets: int, key: str
-) -> PartFile:
-    table = pa.concat_tables(tables).unify_dictionaries() if tables else schema.empty_table()
-    buffer = io.BytesIO()
+def _write_part(directory: str, name: str, batches: list[list[pa.Table]], schema: pa.Schema) -> PartFile:
+    """Write a part: `batches` are tables by bucket."""
+    buffer = pa.BufferOutputStream()
     # decimals as integers are read several times faster than as bytes
     with pq.ParquetWriter(
-        buffer, schema, compression="zstd", compression_level=1, store_decimal_as_integer=True
+        buffer,
+        schema,
+        compression="zstd",
+        compression_level=1,
+        store_decimal_as_integer=True,
+        use_dictionary=[name for name in schema.names if name not in _MANY_VALUES],
+        column_encoding={"source_line": "DELTA_BINARY_PACKED"},
     ) as writer:
-        for rows in partition(table, buckets, key):
+        for pieces in zip(*batches, strict=True):
+            rows = pa.concat_tables(pieces).unify_dictionaries()
             writer.write_table(rows, row_group_size=max(1, len(rows)))
-    data = buffer.getbuffer()
+    data = buffer.getvalue()
     filesystem.write_atomic(filesystem.join(directory, name), data)
-    return PartFile(name, len(table), len(data), hashlib.sha256(data).hexdigest())
+    count = sum(len(piece) for pieces in batches for piece in pieces)
+    return PartFile(name, count, data.size, hashlib.sha256(data).hexdigest())
 
 
 def _line(error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -24,6 +25,10 @@ from reconcilers.errors import ConfigError
 from reconcilers.schemas import INSTANT, PRECISION, TEXT, quantity_type
 
 AMBIGUOUS = ("reject", "earlier", "later")
+
+#: The first and the last character of ASCII that can be seen, and whether a byte may be one of a plain number.
+_VISIBLE = (0x21, 0x7E)
+_NUMERIC = np.isin(np.arange(256), np.frombuffer(b"0123456789.-", np.uint8))
 
 _ZONED = r"(?:Z|z|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
 
@@ -80,6 +85,8 @@ def text(values: pa.Array) -> pa.Array:
         values = pc.if_else(dotted, pc.replace_substring_regex(plain, r"\.?0+$", ""), plain)
     if not pa.types.is_string(values.type):
         values = values.cast(TEXT)
+    if _is_plain(values):
+        return values
     trimmed = pc.utf8_trim_whitespace(values)
     if not pc.all(pc.string_is_ascii(trimmed)).as_py():
         trimmed = _composed(trimmed)
@@ -89,14 +96,20 @@ def text(values: pa.Array) -> pa.Array:
 def decimals(values: pa.Array, number: NumberFormat, scale: int) -> Parsed:
     """Exact decimals with `scale` places; a value that does not fit is wrong, never rounded."""
     plain = _plain_numbers(values, number)
+    if _all_among(plain, _NUMERIC):
+        # Of nothing but digits, points and minus signs Arrow takes exactly what the patterns below do.
+        with suppress(pa.ArrowInvalid):
+            return Parsed(plain.cast(quantity_type(scale)), {})
     digits = PRECISION - scale
-    fits = rf"^[+-]?(?:0*\d{{1,{digits}}}(?:\.\d{{0,{scale}}}0*)?|\.\d{{1,{scale}}}0*)$"
+    # Arrow counts the zeros behind as digits, of which it takes 38.
+    fraction = rf"\d{{1,{scale}}}0{{0,18}}" if scale else "0{1,18}"
+    fits = rf"^[+-]?(?:0*\d{{1,{digits}}}(?:\.\d{{0,{scale}}}0{{0,18}})?|\.{fraction})$"
     good = pc.match_substring_regex(plain, fits)
     if pc.all(good, min_count=0).as_py() is not False:
         return Parsed(plain.cast(quantity_type(scale)), {})
     bad = ~_mask(pc.fill_null(good, True))
     number_like = _mask(pc.match_substring_regex(plain, r"^[+-]?(?:\d+\.?\d*|\.\d+)$"))
-    fine = _mask(pc.match_substring_regex(plain, rf"^[+-]?\d*(?:\.\d{{0,{scale}}}0*)?$"))
+    fine = _mask(pc.match_substring_regex(plain, rf"^[+-]?\d*(?:\.\d{{0,{scale}}}0{{0,18}})?$"))
     wrong = {
         "not a number": bad & ~number_like,
         f"more than {scale} decimal places": bad & number_like & ~fine,
@@ -180,6 +193,37 @@ def convert(quantity: pa.Array, sku: pa.Array, unit: pa.Array, ratios: pa.Table)
     ok = ~(unknown | large | inexact)
     values = _rescaled(np.where(ok, product // bottom, 0), quantity.type, _mask(pc.is_valid(quantity)) & ok)
     return Parsed(values, _told(wrong))
+
+
+def _is_plain(values: pa.Array) -> bool:
+    """Whether no value is blank, begins or ends with a space, or has anything but ASCII: looked up in the bytes."""
+    begins, ends, data = _text_buffers(values)
+    if len(begins) == 0:
+        return True
+    if (begins == ends).any() or data.max() > _VISIBLE[1]:
+        return False
+    return bool(data[begins].min() >= _VISIBLE[0] and data[ends - 1].min() >= _VISIBLE[0])
+
+
+def _all_among(values: pa.Array, known: np.ndarray) -> bool:
+    """Whether values are text of nothing but the known bytes."""
+    return pa.types.is_string(values.type) and bool(known[_text_buffers(values)[2]].all())
+
+
+def _text_buffers(values: pa.Array) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where each value that is not null begins and ends in the bytes of all of them, and these bytes."""
+    _, offsets_buffer, data_buffer = values.buffers()
+    if offsets_buffer is None or data_buffer is None:
+        ends = np.zeros(0 if values.null_count == len(values) else len(values), np.int32)
+        return ends, ends, np.zeros(0, np.uint8)
+    offsets = np.frombuffer(offsets_buffer, np.int32)[values.offset : values.offset + len(values) + 1]
+    data = np.frombuffer(data_buffer, np.uint8)[offsets[0] : offsets[-1]]
+    offsets = offsets - offsets[0]
+    begins, ends = offsets[:-1], offsets[1:]
+    if values.null_count:
+        valid = _mask(pc.is_valid(values))
+        begins, ends = begins[valid], ends[valid]
+    return begins, ends, data
 
 
 def _plain_numbers(values: pa.Array, number: NumberFormat) -> pa.Array:

@@ -1,4 +1,4 @@
-"""Reading ahead: a batch is on its way while the one before it is worked on, and silence has an end."""
+"""Reading ahead: batches are on their way while those before them are worked on, and silence has an end."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 
+#: Batches that wait: as many as come while the parts of a snapshot are written.
+_AHEAD = 4
+
 
 class Silence(Exception):
     """Nothing came for too long. The thread that waits for it is left to the end of the process."""
 
 
 def ahead(items: Generator[Item], seconds: float) -> Generator[Item]:
-    """What a thread reads, one ahead of who takes it. Raises `Silence` if nothing comes for so many seconds."""
-    ready: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(maxsize=1)
+    """What a thread reads ahead of who takes it. Raises `Silence` if nothing comes for so many seconds."""
+    ready: queue.Queue[tuple[Item] | BaseException | None] = queue.Queue(maxsize=_AHEAD)
     wanted = threading.Event()
     wanted.set()
 
@@ -44,7 +47,8 @@ def ahead(items: Generator[Item], seconds: float) -> Generator[Item]:
     except GeneratorExit:
         wanted.clear()
         with suppress(queue.Empty):
-            ready.get_nowait()
+            while True:
+                ready.get_nowait()
         thread.join(seconds)
         if thread.is_alive():
             raise Silence from None

@@ -12,6 +12,10 @@ def refuse(number: int) -> None:
     raise Unreachable(f"number {number} is unwanted")
 
 
+def count(rows: int) -> dict[str, int]:
+    return {"calls": 1, "rows": rows}
+
+
 @pytest.mark.parametrize(
     ("options", "what"),
     [
@@ -27,9 +31,17 @@ def test_an_engine_that_is_not_there_is_one_line(options, what):
     assert "\n" not in str(told.value)
 
 
-def test_the_error_of_a_call_arrives_as_itself():
+@pytest.mark.parametrize("calls", [1, 3])
+def test_the_error_of_a_call_arrives_as_itself(calls):
     with pytest.raises(Unreachable, match=r"^number 7 is unwanted$"):
-        call_each(refuse, [(7,)])
+        call_each(refuse, [(7,)] * calls)
+
+
+@pytest.mark.parametrize("calls", [1, 3])
+def test_what_calls_count_is_added_up(calls):
+    counters = {"count.rows": 1}
+    call_each(count, [(5,)] * calls, counters=counters)
+    assert counters == {"count.rows": 1 + 5 * calls, "count.calls": calls}
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,34 @@ def test_a_decimal_is_read_as_it_is_written(value):
     assert decimals(f"{value:f}").values.to_pylist() == [value]
 
 
+@given(
+    st.lists(st.none() | st.text(st.sampled_from("0a \t\x00\x1f\x7f\x85\xa0\u2003é"), max_size=4), max_size=6),
+    st.integers(0, 3),
+)
+def test_text_is_the_same_whatever_stands_beside_it(values, first):
+    """What is plain is looked up in the bytes, also of a slice; text beside it that is not plain prevents that."""
+    alone = parsing.text(pa.array(values, pa.string())[first:])
+    beside = parsing.text(pa.array([*values[first:], " ä "], pa.string()))
+    assert alone.to_pylist() == beside.to_pylist()[:-1]
+
+
+@given(
+    st.lists(st.none() | st.text(st.sampled_from("00159.-"), min_size=1, max_size=22), max_size=6),
+    st.sampled_from([0, 2, 4]),
+)
+def test_a_number_is_the_same_whatever_stands_beside_it(values, scale):
+    alone = parsing.decimals(pa.array(values, pa.string()), PLAIN, scale)
+    beside = parsing.decimals(pa.array([*values, "x"], pa.string()), PLAIN, scale)
+    assert alone.values.to_pylist() == beside.values.to_pylist()[:-1]
+    told = {reason: [row for row in rows if row < len(values)] for reason, rows in reasons(beside).items()}
+    assert reasons(alone) == {reason: rows for reason, rows in told.items() if rows}
+
+
+def test_zeros_without_end_are_told():
+    assert reasons(decimals("1." + "0" * 50)) == {"more than 4 decimal places": [0]}
+    assert decimals("0" * 50 + "1." + "0" * 20).values.to_pylist() == [1]
+
+
 @given(st.integers(1 - 10**15, 10**15 - 1), st.integers(0, 4))
 def test_a_binary_float_is_the_shortest_decimal_that_means_it(digits, places):
     wanted = Decimal(digits).scaleb(-places)
