@@ -171,8 +171,31 @@ def delete(path: str) -> None:
 
 def _opened(path: str) -> Any:
     if is_remote(path):
-        return _beam().open(path, compression_type="uncompressed")
+        return _Remote(path, _beam().open(path, compression_type="uncompressed"))
     return Path(path).open("rb")
+
+
+class _Remote:
+    """A remote file, whose errors while it is read name it, as those of opening it do."""
+
+    def __init__(self, path: str, file: Any) -> None:
+        self._path = path
+        self._file = file
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, all there are if it is negative. Raises `Unreachable`."""
+        with _told(self._path):
+            data: bytes = self._file.read(size)
+            return data
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill a buffer; returns how many bytes there were. Raises `Unreachable`."""
+        with _told(self._path):
+            count: int = self._file.readinto(buffer)
+            return count
 
 
 def _metadata(path: str) -> Any:

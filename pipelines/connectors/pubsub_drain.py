@@ -30,9 +30,10 @@ GIVEN_BACK = 10_000
 class Drain:
     """One subscription under way. `until` is the last publish time that still counts.
 
-    The backlog counts as empty when no message of up to `until` has come for `quiet`. A drain that takes
-    longer than `longest` keeps no more, and looks on only until it knows whether something is left. `left`
-    is the publish time of the oldest message that was seen and not kept, None where none was.
+    The backlog counts as empty when no message of up to `until` has come for `quiet`, though the service
+    answers. A drain that takes longer than `longest` keeps no more, and looks on only until it knows whether
+    something is left. `left` is the publish time of the oldest message that was seen and not kept, None
+    where none was.
     """
 
     client: Any
@@ -52,17 +53,12 @@ class Drain:
     def messages(self) -> Iterator[list[Any]]:
         """The messages (`google.pubsub.v1.PubsubMessage`), each once. Raises `Unreachable`."""
         with ThreadPoolExecutor(PULLS) as pool:
-            pending = {pool.submit(self._pull) for _ in range(PULLS)}
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for pull in done:
-                    if kept := self._taken(pull.result()):
-                        yield kept
-                    if not (self._empty or self._too_long):
-                        pending.add(pool.submit(self._pull))
-        while not self._empty and (self.left is None or self.left > self.until):
-            for received in self._pull():
-                self._leave(received)
+            yield from self._pulled(pool)
+            while not (cut_short := self._too_long) and (kept := self._taken(self._answered())):
+                yield kept
+                yield from self._pulled(pool)
+        if cut_short:
+            self._look_on()
         self._give_back()
 
     @property
@@ -72,6 +68,33 @@ class Drain:
     @property
     def _too_long(self) -> bool:
         return time.monotonic() - self._began >= self.longest.total_seconds()
+
+    def _pulled(self, pool: ThreadPoolExecutor) -> Iterator[list[Any]]:
+        """What comes until nothing has come for `quiet`, or it takes too long; several requests at a time."""
+        pending = {pool.submit(self._pull) for _ in range(PULLS)}
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for pull in done:
+                if kept := self._taken(pull.result()):
+                    yield kept
+                if not (self._empty or self._too_long):
+                    pending.add(pool.submit(self._pull))
+
+    def _look_on(self) -> None:
+        """Leave what comes, until something is known to be left, or nothing is."""
+        while self.left is None or self.left > self.until:
+            last = self._empty
+            received = self._answered() if last else self._pull()
+            for each in received:
+                self._leave(each)
+            if last and not received:
+                return
+
+    def _answered(self) -> list[Any]:
+        """What one more request brings, of a service that answers: silence alone may be a network that hangs."""
+        with told(self.subscription):
+            self.client.get_subscription(subscription=self.subscription, **bounded())
+        return self._pull()
 
     def _pull(self) -> list[Any]:
         """What one request brings; it waits a moment for a first message."""

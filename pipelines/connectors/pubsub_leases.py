@@ -12,6 +12,9 @@ from typing import IO, Any, Self
 from pipelines.connectors.pubsub_service import IDS_A_REQUEST, bounded, told
 from reconcilers.errors import Unreachable
 
+#: How long a service is asked to hand messages out again; they come by themselves when their time is over.
+_RELEASE_SECONDS = 5.0
+
 
 class Leases:
     """The acknowledgement ids of one subscription, in a temporary file: a backlog may be longer than memory.
@@ -57,7 +60,7 @@ class Leases:
         """Let them come again at once, or, where the service does not answer, when their time is over."""
         self._stop()
         with self._file, suppress(Unreachable), told(self.subscription):
-            self._each(lambda ids: self._deadline(ids, 0))
+            self._each(lambda ids: self._deadline(ids, 0, _RELEASE_SECONDS))
 
     def _stop(self) -> None:
         self._closed.set()
@@ -67,11 +70,11 @@ class Leases:
         while not self._closed.wait(self.seconds / 3):
             # A message whose lease ends comes again, and is known by its id: nothing to do about an error.
             with suppress(Unreachable), told(self.subscription):
-                self._each(lambda ids: self._deadline(ids, self.seconds))
+                self._each(lambda ids: self._deadline(ids, self.seconds, self.seconds))
 
-    def _deadline(self, ids: list[str], seconds: int) -> None:
+    def _deadline(self, ids: list[str], seconds: int, within: float) -> None:
         self.client.modify_ack_deadline(
-            subscription=self.subscription, ack_ids=ids, ack_deadline_seconds=seconds, **bounded()
+            subscription=self.subscription, ack_ids=ids, ack_deadline_seconds=seconds, **bounded(within)
         )
 
     def _each(self, call: Callable[[list[str]], object]) -> None:

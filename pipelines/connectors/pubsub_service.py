@@ -34,15 +34,16 @@ def publisher(endpoint: str | None) -> Any:
     return client(PublisherClient, PublisherGrpcTransport, endpoint or _emulator())
 
 
-def bounded() -> dict[str, Any]:
-    """Call options: repeat what may be repeated, with growing pauses, for `CALL_SECONDS` in all."""
+def bounded(seconds: float | None = None) -> dict[str, Any]:
+    """Call options: repeat what may be repeated, with growing pauses, for `CALL_SECONDS` at most, or fewer."""
     from google.api_core import exceptions
     from google.api_core.retry import Retry, if_exception_type
 
+    seconds = CALL_SECONDS if seconds is None else min(seconds, CALL_SECONDS)
     transient = (exceptions.ServiceUnavailable, exceptions.Aborted, exceptions.InternalServerError,
                  exceptions.ResourceExhausted, exceptions.Unknown)  # fmt: skip
-    repeat = Retry(if_exception_type(*transient), initial=0.1, maximum=5.0, multiplier=2.0, timeout=CALL_SECONDS)
-    return {"retry": repeat, "timeout": CALL_SECONDS}
+    repeat = Retry(if_exception_type(*transient), initial=0.1, maximum=5.0, multiplier=2.0, timeout=seconds)
+    return {"retry": repeat, "timeout": seconds}
 
 
 @contextmanager

@@ -9,9 +9,11 @@ import captures
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from storage import storage
+from apache_beam.io.gcp.gcsio_retry import DEFAULT_RETRY_WITH_THROTTLING_COUNTER
+from storage import emulator, storage
 
 from pipelines import filesystem, snapshots
+from pipelines.connectors import open_source
 from reconcilers.errors import Unreachable
 
 
@@ -70,3 +72,20 @@ def test_what_is_not_there_is_one_error(bucket):
         take(bucket, "in/none.csv", "ws3")
     with pytest.raises(Unreachable, match=r"gs://recon-test/none\.txt"), filesystem.open_read(f"{bucket}/none.txt"):
         pass
+
+
+def test_a_store_that_goes_away_while_a_file_is_read(monkeypatch):
+    """Beam asks for two minutes; here for a second."""
+    monkeypatch.setattr(DEFAULT_RETRY_WITH_THROTTLING_COUNTER, "_timeout", 1.0)
+    with emulator("recon-gone") as server:
+        path = "gs://recon-gone/s.csv"
+        filesystem.write_atomic(path, b"sku,location,quantity\n" + b"S,w,1\n" * 5_000_000)
+        request = captures.request("/", path=path)
+        source = open_source(request.connector, request.options, request.context)
+        (split,) = source.plan(captures.NOW).splits
+        batches = source.read(split)
+        next(batches)
+        server.stop()
+        with pytest.raises(Unreachable, match=f"^{path}: ") as told:
+            list(batches)
+    assert "\n" not in str(told.value)

@@ -47,9 +47,9 @@ class Emulator:
         self.publisher.create_topic(name=self.topic_path(name))
         return name
 
-    def subscription(self, topic, **options):
+    def subscription(self, topic, name=None, **options):
         """A new subscription to a topic; its id."""
-        name = f"subscription-{uuid4().hex[:8]}"
+        name = name or f"subscription-{uuid4().hex[:8]}"
         path = self.subscription_path(name)
         request = {"name": path, "topic": self.topic_path(topic), "ack_deadline_seconds": 10, **options}
         self.subscriber.create_subscription(request=request)
@@ -91,15 +91,13 @@ class Emulator:
 
 
 @contextmanager
-def pubsub() -> Iterator[Emulator]:
-    """The emulator under Java, its data in memory."""
+def pubsub(port: int | None = None) -> Iterator[Emulator]:
+    """The emulator under Java, its data in memory, on a port that is free."""
     java, jar = shutil.which("java"), _jar()
     if java is None or jar is None:
         reason = "the Pub/Sub emulator (Java and google-cloud-cli-pubsub-emulator) is not installed"
         (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = port or _free_port()
     process = subprocess.Popen(
         [java, "-jar", str(jar), "--host=127.0.0.1", f"--port={port}"],
         stdout=subprocess.DEVNULL,
@@ -113,6 +111,12 @@ def pubsub() -> Iterator[Emulator]:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def _jar() -> Path | None:

@@ -19,7 +19,7 @@ from types import SimpleNamespace
 import fastavro
 import pyarrow.parquet as pq
 import pytest
-from pubsub import PROJECT
+from pubsub import PROJECT, pubsub
 
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest, capture
@@ -309,6 +309,79 @@ def test_a_service_that_never_answers(tmp_path, monkeypatch):
         with pytest.raises(Unreachable, match="shop/events: projects/recon-test/subscriptions/tap: ") as told:
             take(tmp_path, SimpleNamespace(endpoint=endpoint), "tap")
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("quiet", "timeout"), [("PT1S", "PT30M"), ("PT2S", "PT1S")], ids=["a drain", "a drain that is cut short"]
+)
+def test_a_service_that_falls_silent_has_no_empty_backlog(tmp_path, monkeypatch, quiet, timeout):
+    """Else a network that hangs would make a snapshot that is complete, but for what it did not bring."""
+    monkeypatch.setattr("pipelines.connectors.pubsub_service.CALL_SECONDS", 2.0)
+    monkeypatch.setattr("pipelines.connectors.pubsub_leases._RELEASE_SECONDS", 0.5)
+    monkeypatch.setattr("pipelines.connectors.pubsub_drain.MESSAGES", 10)
+    with pubsub() as own:
+        topic = own.topic()
+        tap = own.subscription(topic)
+        own.publish(topic, *[body(n) for n in range(500)])
+        source = open_source(*_source(tmp_path, own, tap, quiet=quiet, timeout=timeout))
+        batches = source.read(source.plan(datetime.now(UTC)).splits[0])
+        next(batches)
+        own.process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(Unreachable, match=f"/{tap}: ") as told:
+                list(batches)
+            source.close()
+        finally:
+            own.process.send_signal(signal.SIGCONT)
+    assert "\n" not in str(told.value)
+
+
+def test_a_service_that_is_killed_and_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipelines.connectors.pubsub_service.CALL_SECONDS", 2.0)
+    monkeypatch.setattr("pipelines.connectors.pubsub_leases._RELEASE_SECONDS", 0.5)
+    with pubsub() as own:
+        topic = own.topic()
+        tap = own.subscription(topic)
+        own.publish(topic, body(1))
+        asked = request(tmp_path, own, tap)
+        threading.Timer(0.3, own.process.kill).start()  # the drain takes a second, for which nothing comes
+        with pytest.raises(Unreachable, match=r"^shop/events: |subscriptions/") as told:
+            capture([asked], str(tmp_path / "ws"), datetime.now(UTC))
+    assert "\n" not in str(told.value)
+    assert snapshots.list_snapshots(str(tmp_path / "ws")) == []
+    with pubsub(own.port) as own:
+        topic = own.topic(topic)
+        own.subscription(topic, name=tap)
+        own.publish(topic, body(1))
+        (snapshot,) = capture([asked], str(tmp_path / "ws"), datetime.now(UTC))
+    assert refs(snapshot) == ["1"]
+
+
+def test_messages_out_of_order_are_the_same_feed(tmp_path, emulator):
+    """Shipped before it was placed: events are put in order by when they were posted."""
+    told = [body(n, type=kind, id=f"{kind}-{n}", at=f"2026-11-23T0{hour}:00:00Z")
+            for n in range(20) for hour, kind in enumerate(("PLACE", "SHIP"))]  # fmt: skip
+    feeds = []
+    for order in (told, told[::-1]):
+        topic = emulator.topic()
+        tap = emulator.subscription(topic)
+        emulator.publish(topic, *order)
+        rows = take(tmp_path, emulator, tap).read_bucket(0, 1).drop_columns(["source_file", "source_line"])
+        feeds.append(sorted(rows.to_pylist(), key=lambda row: row["event_id"]))
+    assert len(feeds[0]) == 40
+    assert feeds[0] == feeds[1]
+
+
+def test_a_field_that_changes_its_type(tmp_path, emulator):
+    """A number, the same as text, and what is no number: each row by itself."""
+    topic = emulator.topic()
+    tap = emulator.subscription(topic)
+    emulator.publish(topic, body(1, qty=2), body(2, qty="3"), body(3, qty={"units": 4}), body(4, qty=1.5))
+    taken = take(tmp_path, emulator, tap)
+    amounts = {row["ref"]: row["quantity"] for row in taken.read_bucket(0, 1).to_pylist()}
+    assert amounts == {"1": 2, "2": 3, "4": Decimal("1.5")}
+    ((_, reason, raw),) = rejects(taken)
+    assert (reason, raw["order"], raw["qty.units"]) == ("qty: empty", "3", "4")
 
 
 def _source(base, emulator, tap, **options):
