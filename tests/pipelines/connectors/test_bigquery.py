@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import time
@@ -12,6 +13,9 @@ import bigquery
 import captures
 import pyarrow as pa
 import pytest
+import web
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest
@@ -199,6 +203,26 @@ def test_an_endpoint_that_is_dead_or_deaf_ends_soon(tmp_path):
                 taken(tmp_path, CaptureRequest("erp", "stock", "bigquery", {**place, "table": "shop.stock"},
                                                Context("/", "UTC", "stock"), Mapping("stock")))  # fmt: skip
             assert time.monotonic() - began < 15
+
+
+def test_credentials_that_have_expired(tmp_path, monkeypatch):
+    """A key of a service account that Google's token server, here one of ours, knows no more."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    with web.serving() as server:
+        server.answer = lambda asked: web.Answer({"error": "invalid_grant", "error_description": "expired"}, 400)
+        account = {"type": "service_account", "client_email": "recon@shop.example", "private_key": key.decode(),
+                   "token_uri": f"{server.url}/token", "project_id": "shop"}  # fmt: skip
+        (tmp_path / "key.json").write_text(json.dumps(account))
+        monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+        request = CaptureRequest("erp", "stock", "bigquery", {"project": "shop-prod", "table": "shop.stock"},
+                                 Context("/", "UTC", "stock"), Mapping("stock"))  # fmt: skip
+        with pytest.raises(Unreachable, match=r"erp/stock: bigquery://shop-prod: shop\.stock: .*expired") as told:
+            taken(tmp_path, request)
+    assert "\n" not in str(told.value)
+    assert "PRIVATE" not in str(told.value)
+    assert [asked.path for asked in server.asked] == ["/token"] * len(server.asked)
 
 
 def test_a_service_that_ends_or_falls_silent_while_streams_are_read(require, tmp_path, monkeypatch):

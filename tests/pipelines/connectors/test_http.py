@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import threading
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
@@ -388,6 +389,34 @@ def test_a_page_that_fails_once_is_asked_for_again(server, tmp_path, fault):
     server.answer = numbered(ITEMS, faults={2: fault})
     assert shown(take(server, tmp_path, **PAGED)) == ALL
     assert [asked.params["page"] for asked in server.asked].count("2") == 2
+
+
+def test_a_storm_of_429(server, tmp_path):
+    """Every page is refused twice, while four are asked for at a time; the pause is everybody's."""
+    whole, refused = numbered(ITEMS), Counter()
+
+    def answer(asked):
+        refused[asked.params["page"]] += 1
+        if refused[asked.params["page"]] <= 2:
+            return web.Answer(status=429, headers={"Retry-After": "0.05"})
+        return whole(asked)
+
+    server.answer = answer
+    by_page = {**PAGED, "paginate": {**BY_PAGE, "concurrency": 4}}
+    assert shown(take(server, tmp_path, **by_page)) == ALL
+
+
+def test_a_field_that_changes_its_type(server, tmp_path):
+    """From page to page, and within one: each row by itself."""
+    changed = {1: "2", 6: "7.5", 7: 8.25, 11: {"units": 3}, 12: None, 16: True}
+    items = [{**item, "quantity": changed.get(n, item["quantity"])} for n, item in enumerate(ITEMS)]
+    server.answer = numbered(items)
+    snapshot = take(server, tmp_path, **PAGED)
+    expected = {item["sku"]: item["quantity"] for item in ITEMS}
+    expected |= {"S2": 2, "S7": Decimal("7.5"), "S8": Decimal("8.25")}
+    assert shown(snapshot) == {sku: amount for sku, amount in expected.items() if sku not in ("S12", "S13", "S17")}
+    reasons = [reason for _, reason in captures.rejects(snapshot)]
+    assert reasons == ["quantity: empty", "quantity: empty", "quantity: not a number"]
 
 
 @pytest.mark.parametrize(

@@ -220,6 +220,28 @@ def test_faults_of_a_moment_are_got_over(shop, tmp_path):
     assert levels(take(shop, tmp_path)) == expected
 
 
+def test_a_server_that_is_killed_and_comes_back(shop, tmp_path):
+    """While it makes the export; another process of the same shop answers from then on."""
+    expected = stocked(shop)
+    polled, heirs = shop._polled, []
+
+    def dying(wanted):
+        if not heirs:
+            shop.server.shutdown()
+            shop.server.server_close()
+            heirs.append(web.Server(shop.server.server_address[1]))
+            heirs[0].answer = shop.answer
+            threading.Thread(target=heirs[0].serve_forever, daemon=True).start()
+        return polled(wanted)
+
+    shop.bulk.polls, shop._polled = 3, dying
+    try:
+        assert levels(take(shop, tmp_path)) == expected
+    finally:
+        heirs[0].shutdown()
+        heirs[0].server_close()
+
+
 def test_an_export_whose_start_is_not_heard_of_is_started_again(shop, tmp_path):
     expected = stocked(shop)
     shop.lost = [web.Answer(b"{", cut=0)]

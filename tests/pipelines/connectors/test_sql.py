@@ -568,6 +568,26 @@ def test_the_server_dies_in_the_middle(make, tmp_path):
         assert taken(tmp_path, asked(server))[0].manifest.rows == 600_000
 
 
+@pytest.mark.parametrize("server", ["postgresql", "mariadb"])
+def test_a_connection_that_drops_in_the_middle(server, request, tmp_path):
+    """Somebody ends it, such as an administrator or a firewall; the server lives."""
+    server = request.getfixturevalue(server)
+    emptied(server)
+    wide(server, 400_000)
+    batches = source(asked(server)).read(sql_session.Split())
+    assert [len(next(batches).rows) > 0 for _ in range(2)] == [False, True]
+    busy = {
+        "postgresql": "select pg_terminate_backend(pid) from pg_stat_activity where query ilike 'copy%'",
+        "mysql": "select concat('kill ', id, ';') from information_schema.processlist where user = 'recon'",
+    }[server.scheme]
+    told = server.run(busy)
+    if server.scheme == "mysql":
+        server.run(told)
+    with pytest.raises(Unreachable) as told:
+        list(batches)
+    assert_one_line_without_secrets(told.value)
+
+
 def test_a_server_that_falls_silent(postgresql, tmp_path, monkeypatch):
     """Its process is stopped, so that the connection lives and nothing comes."""
     monkeypatch.setattr(sql_postgresql, "_SILENCE_SECONDS", 1)
