@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -50,9 +51,10 @@ _SHOP = """
 query {
   shop { myshopifyDomain }
   currentAppInstallation { accessScopes { handle } }
-  productVariantsCount(limit: null) { count }
 }
 """
+
+_COUNT = "query { productVariantsCount(limit: null) { count } }"
 
 _STOCK_EXPORT = """
 {
@@ -112,6 +114,7 @@ class Source:
         self.context = context
         self._stock = context.dataset == "stock"
         self._now: datetime | None = None
+        self._products = False
         self._export: shopify_bulk.Export | None = None
 
     @property
@@ -132,8 +135,9 @@ class Source:
             missing = [scope for scope in _SCOPES["stock" if self._stock else "events"] if not _granted(scope, granted)]
             if missing:
                 raise Unreachable(f"{api.where}: the app's token has no scope {', '.join(missing)}")
+            self._products = _granted("read_products", granted)
+            count = api.query(_COUNT)["productVariantsCount"] if self._products else None
         self._now = now
-        count = found["productVariantsCount"]
         return Plan(
             splits=(Split(),),
             as_of=now,
@@ -155,7 +159,8 @@ class Source:
         ):
             directory = Path(scratch)
             since = self._since()
-            query = _stock_export if self._stock else lambda begin: shopify_orders.export(since, begin)
+            orders = partial(shopify_orders.export, since, self._products)
+            query = _stock_export if self._stock else orders
             self._export = shopify_bulk.run(api, query, directory, self.options.patience)
             if not self._export.paths:
                 return

@@ -25,7 +25,7 @@ _EXPORT = """
       id name createdAt
       refunds { id }
       fulfillments { createdAt status location { id name } }
-      lineItems { edges { node { id sku quantity variant { id } } } }
+      lineItems { edges { node { id sku quantity %s } } }
       fulfillmentOrders { edges { node {
         id status
         assignedLocation { location { id name } }
@@ -91,10 +91,14 @@ COLUMNS = (
 EVENTS = (Path(__file__).parent / "shopify_orders.sql").read_text(encoding="utf-8")
 
 
-def export(since: datetime, begin: int | None) -> str:
-    """The bulk query: orders that changed since, and all that are still open, from one on."""
+def export(since: datetime, products: bool, begin: int | None) -> str:
+    """The bulk query: orders that changed since, and all that are still open, from one on.
+
+    What a line sells has an id only for an app that may read `products`.
+    """
     wanted = f"(updated_at:>='{since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}' OR status:open)"
-    return _EXPORT % (wanted if begin is None else f"{wanted} AND id:>={begin}")
+    variant = "variant { id }" if products else ""
+    return _EXPORT % (wanted if begin is None else f"{wanted} AND id:>={begin}", variant)
 
 
 def add_details(api: Api, connection: duckdb.DuckDBPyConnection, directory: Path) -> None:

@@ -171,6 +171,13 @@ REASONS = {
 }  # fmt: skip
 
 
+#: Fields of an order that need more than the scope to read orders.
+FIELD_SCOPES = {
+    ("LineItem", "variant"): "read_products",
+    ("Order", "fulfillmentOrders"): "read_merchant_managed_fulfillment_orders",
+}
+
+
 def gid(kind, number):
     """Shopify's global id of an object."""
     return f"gid://shopify/{kind}/{number}"
@@ -395,8 +402,8 @@ class Shop:
         return {
             "shop": _Object("Shop", 1, name="Shop", myshopifyDomain="shop.myshopify.com", ianaTimezone="Europe/Berlin"),
             "currentAppInstallation": {"accessScopes": [{"handle": scope} for scope in self.scopes]},
-            "productVariantsCount": lambda info, **_: {"count": len(self.items), "precision": "EXACT"},
-            "locations": lambda info, first=None, **_: _page(self.locations, first),
+            "productVariantsCount": self._count,
+            "locations": self._locations,
             "inventoryItems": self._inventory_items,
             "orders": self._orders,
             "node": lambda info, id: self._node(id),
@@ -406,8 +413,16 @@ class Shop:
             "inventoryAdjustQuantities": self._adjust,
         }
 
+    def _count(self, info, **_):
+        self._scoped("read_products", "productVariantsCount")
+        return {"count": len(self.items), "precision": "EXACT"}
+
+    def _locations(self, info, first=None, **_):
+        self._scoped("read_locations", "locations")
+        return _page(self.locations, first)
+
     def _scoped(self, scope, name):
-        if scope not in self.scopes:
+        if not {scope, scope.replace("read_", "write_", 1)} & set(self.scopes):
             raise GraphQLError(
                 f"Access denied for {name} field. Required access: `{scope}` access scope.",
                 extensions={"code": "ACCESS_DENIED", "requiredAccess": f"`{scope}` access scope."},
@@ -608,6 +623,8 @@ def _page(found, first, after=None):
 def _resolve(source, info, **arguments):
     """An attribute or key; lists that the schema calls connections come as such."""
     name = info.field_name
+    if (info.parent_type.name, name) in FIELD_SCOPES:
+        info.context._scoped(FIELD_SCOPES[info.parent_type.name, name], name)
     if info.parent_type.name.endswith("Connection"):
         return _connection(source, name)
     if info.parent_type.name.endswith("Edge"):

@@ -120,6 +120,35 @@ def test_a_column_that_a_shop_does_not_have_is_told_at_once(shop, tmp_path):
     assert shop.operations == {}
 
 
+def test_the_scopes_that_the_documentation_names_suffice(shop, tmp_path):
+    """For each kind of dataset, and for corrections; with none of them less."""
+    shop.item("A", Berlin=1)
+    shop.order("#1", [("A", 1)], NOW, shop.berlin)
+    uses = {
+        ("read_inventory", "read_locations"): lambda: take(shop, tmp_path),
+        ("read_orders", "read_locations", "read_merchant_managed_fulfillment_orders"):
+            lambda: take(shop, tmp_path, "events"),
+        ("write_inventory", "read_locations"): lambda: _sent(shop),
+    }  # fmt: skip
+    for scopes, use in uses.items():
+        for fewer in scopes:
+            shop.scopes = [scope for scope in scopes if scope != fewer]
+            with pytest.raises(Unreachable, match="scope|Access denied"):
+                use()
+        shop.scopes = list(scopes)
+        use()
+    documented = (Path(__file__).parents[3] / "docs" / "connectors.md").read_text(encoding="utf-8")
+    assert all(f"`{scope}`" in documented for scopes in uses for scope in scopes)
+
+
+def _sent(shop):
+    target = open_sink("shopify", {"shop": shop.server.url, "token": SECRET}, Context(".", "UTC", "stock"))
+    try:
+        return target.send([correction("A", 2, 1, location="Berlin")])
+    finally:
+        target.close()
+
+
 def test_an_empty_shop(shop, tmp_path):
     assert take(shop, tmp_path).manifest.rows == 0
 
