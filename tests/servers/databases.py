@@ -198,7 +198,9 @@ def mariadb() -> Iterator[Server]:
         )  # fmt: skip
         try:
             server.up()
-            create = f"create database erp; create user recon@'127.0.0.1' identified by '{PASSWORD}';" \
+            # The anonymous user of a new server stands before any user from anywhere.
+            create = f"create database erp; drop user if exists ''@'localhost';" \
+                     f"create user recon@'127.0.0.1' identified by '{PASSWORD}';" \
                      "grant all on erp.* to recon@'127.0.0.1';"  # fmt: skip
             subprocess.run([*client, "-e", create], check=True)
             yield server
