@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
@@ -50,15 +51,30 @@ def glob(pattern: str) -> list[str]:
 
 def size(path: str) -> int:
     """The size of a file in bytes."""
+    return version(path).size
+
+
+@dataclass(frozen=True)
+class Version:
+    """What tells one content of a file from another: its bytes, and when it was written (seconds since 1970)."""
+
+    size: int
+    written_at: float
+
+
+def version(path: str) -> Version:
+    """The version of a file that is there now."""
     with _told(path):
-        return int(_metadata(path).size_in_bytes) if is_remote(path) else Path(path).stat().st_size
+        if is_remote(path):
+            found = _metadata(path)
+            return Version(int(found.size_in_bytes), float(found.last_updated_in_seconds))
+        told = Path(path).stat()
+        return Version(told.st_size, told.st_mtime)
 
 
 def modified_at(path: str) -> datetime:
     """When the file was written last."""
-    with _told(path):
-        seconds = _metadata(path).last_updated_in_seconds if is_remote(path) else Path(path).stat().st_mtime
-        return datetime.fromtimestamp(float(seconds), UTC)
+    return datetime.fromtimestamp(version(path).written_at, UTC)
 
 
 def exists(path: str) -> bool:

@@ -97,9 +97,10 @@ class Options(BaseModel):
 
 @dataclass(frozen=True)
 class Split:
-    """A file, or some row groups of a Parquet file."""
+    """A file as it was when it was planned, or some row groups of a Parquet file."""
 
     path: str
+    version: filesystem.Version
     row_groups: tuple[int, ...] = ()
     first_row: int = 0
 
@@ -134,7 +135,12 @@ class Source:
         return self._with_instants(self._planned(list(instants), kind), list(instants.values()))
 
     def read(self, split: Split) -> Iterator[Batch]:
-        """Read a split as batches of raw rows."""
+        """Read a split as batches of raw rows. Raises `Unreachable` where the file is not what it was when planned."""
+        yield from self._batches(split)
+        if filesystem.version(split.path) != split.version:
+            raise Unreachable(f"{split.path}: was written while it was read; export it under another name, then rename")
+
+    def _batches(self, split: Split) -> Iterator[Batch]:
         kind = self._format(split.path)
         if kind == "parquet":
             yield from _parquet(split)
@@ -200,14 +206,15 @@ class Source:
         splits: list[Split] = []
         rows = 0
         for path in paths:
+            version = filesystem.version(path)
             if self._format(path) == "parquet":
-                found, count = _parquet_splits(path)
+                found, count = _parquet_splits(path, version)
                 splits += found
                 rows += count
             else:
-                splits.append(Split(path))
+                splits.append(Split(path, version))
                 packed = path.rsplit(".", 1)[-1].lower() in COMPRESSIONS
-                rows += filesystem.size(path) // (10 if packed else 50)
+                rows += version.size // (10 if packed else 50)
         return Plan(tuple(splits), None, kind, rows, tuple(paths))
 
 
@@ -215,7 +222,7 @@ class Source:
 _SPLIT_ROWS = 2_000_000
 
 
-def _parquet_splits(path: str) -> tuple[list[Split], int]:
+def _parquet_splits(path: str, version: filesystem.Version) -> tuple[list[Split], int]:
     with filesystem.open_read(path) as file:
         try:
             metadata = pq.ParquetFile(file).metadata
@@ -228,9 +235,9 @@ def _parquet_splits(path: str) -> tuple[list[Split], int]:
         groups.append(group)
         rows += metadata.row_group(group).num_rows
         if rows >= _SPLIT_ROWS or group == metadata.num_row_groups - 1:
-            splits.append(Split(path, tuple(groups), first))
+            splits.append(Split(path, version, tuple(groups), first))
             first, rows, groups = first + rows, 0, []
-    return splits or [Split(path)], metadata.num_rows
+    return splits or [Split(path, version)], metadata.num_rows
 
 
 def _parquet(split: Split) -> Iterator[Batch]:

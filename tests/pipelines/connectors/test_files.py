@@ -318,3 +318,31 @@ def test_a_directory_without_permission_or_sense(tmp_path):
     (tmp_path / "d.csv").mkdir()
     with pytest.raises(Unreachable):
         take(tmp_path, path="d.csv")
+
+
+@pytest.mark.parametrize("name", ["stock.csv", "stock.jsonl", "stock.parquet"])
+@pytest.mark.parametrize("change", ["appended", "replaced"])
+def test_a_file_that_is_written_while_it_is_read(tmp_path, name, change):
+    """Part of it would be of one instant and part of another; who looks at the first rows does not mind."""
+    path = tmp_path / name
+    rows = [{"sku": f"S{n}", "location": "w", "quantity": n} for n in range(9)]
+    text = {"csv": "sku,location,quantity\n" + "".join(f"{r['sku']},w,{r['quantity']}\n" for r in rows),
+            "jsonl": "".join(json.dumps(row) + "\n" for row in rows)}  # fmt: skip
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    else:
+        path.write_text(text[name.rsplit(".", 1)[-1]])
+    request = captures.request(tmp_path, path=name)
+    source = captures.source(request)
+    (split,) = source.plan(captures.NOW).splits
+    batches = source.read(split)
+    next(batches)
+    if change == "appended":
+        with path.open("ab") as file:
+            file.write(b"\n")
+    else:
+        path.with_suffix(".new").write_bytes(path.read_bytes())
+        os.utime(path.with_suffix(".new"), (1, 1))
+        path.with_suffix(".new").replace(path)
+    with pytest.raises(Unreachable, match=rf"{name}: was written while it was read"):
+        list(batches)
