@@ -32,13 +32,9 @@ def service(tmp_path_factory):
 @pytest.fixture
 def shop(service):
     """The consumer, empty, without faults."""
-    faults(service)
+    service.faults()
     service.clear()
     return service
-
-
-def faults(service, *names: str) -> None:
-    Path(f"{service.database}.faults").write_text(json.dumps(names))
 
 
 def webhook_of(service, **options) -> dict:
@@ -107,7 +103,7 @@ def test_what_the_target_refuses_never_fails_its_batch(tmp_path, shop):
 def test_what_may_have_been_applied_goes_again_with_the_same_key(tmp_path, shop, fault):
     """Deltas: applied twice they would show."""
     run = a_run(tmp_path, shop, [correction("run-1", n, 10, 7) for n in range(4)], webhook_of(shop, modes=["delta"]))
-    faults(shop, fault)
+    shop.faults(fault)
     assert publish.apply(run, "ann", silent).counts == {"APPLIED": 4}
     assert numbers(shop) == [7] * 4
     assert len(shop.applied()) == 4
@@ -115,41 +111,27 @@ def test_what_may_have_been_applied_goes_again_with_the_same_key(tmp_path, shop,
 
 def test_a_target_that_goes_away_in_the_middle_gets_the_rest_later(tmp_path, shop, monkeypatch):
     monkeypatch.setattr("pipelines.publish.PAUSES", (0.0,))
-    monkeypatch.setattr("pipelines.publish.send_batch.__defaults__", ((0.0,),))
     run = a_run(tmp_path, shop, [correction("run-1", n, 10, 7) for n in range(12)], webhook_of(shop, modes=["delta"]))
-    faults(shop, "", "silent", "down", "down", "down")
+    shop.faults("", "silent", "down", "down", "down")
     outcome = publish.apply(run, "ann", silent)
     assert outcome.exit_code == 4
     assert run.state() is State.PUBLISHING
     assert outcome.counts["APPLIED"] == 4
-    faults(shop)
+    shop.faults()
     assert publish.apply(run, "ann", silent).counts == {"APPLIED": 12}
     assert numbers(shop) == [7] * 12
     assert len(shop.applied()) == 12
 
 
-ORDERS = {
-    "events": {
-        "connector": "files",
-        "path": "orders.csv",
-        "as_of": {"from": "mtime"},
-        "columns": {"ref": "ref", "kind": "kind", "sku": "sku", "location": "location", "quantity": "quantity",
-                    "posted_at": "posted_at"},
-    }
-}  # fmt: skip
-
-
 def a_run_with_orders(tmp_path, shop, rows):
-    orders = shop.database.with_name("orders.csv")
-    orders.write_text("ref,kind,sku,location,quantity,posted_at\nold,PLACE,S1,web,1,2020-01-01T00:00:00Z\n")
-    feed = {"events": {**ORDERS["events"], "path": str(orders)}}
+    feed = {"events": {"connector": "sql", "url": f"sqlite:///{shop.database}", "table": "orders"}}
     return a_run(tmp_path, shop, rows, webhook_of(shop, database=str(shop.database)), owner=feed)
 
 
 def test_a_unit_that_sells_between_read_and_write_stays_sold(tmp_path, shop):
     """10 in the shop where 7 is right; one sells while we write: 6, under a new key, never 7 again."""
     run = a_run_with_orders(tmp_path, shop, [correction("run-1", n, 10, 7) for n in (1, 2)])
-    faults(shop, "sell:S1")
+    shop.faults("sell:S1")
     outcome = publish.apply(run, "ann", silent)
     assert outcome.counts == {"APPLIED": 2}
     assert numbers(shop) == [6, 7]
@@ -160,7 +142,7 @@ def test_a_unit_that_sells_between_read_and_write_stays_sold(tmp_path, shop):
 
 def test_a_number_that_changed_for_no_known_reason_is_left_alone(tmp_path, shop):
     run = a_run_with_orders(tmp_path, shop, [correction("run-1", 1, 10, 7)])
-    faults(shop, "steal:S1")
+    shop.faults("steal:S1")
     outcome = publish.apply(run, "ann", silent)
     assert (outcome.counts, numbers(shop)) == ({"STALE": 1}, [9])
     assert "shows 9, but 10 and the orders since make 10" in run.fates()["message"].to_pylist()[0]
@@ -168,7 +150,7 @@ def test_a_number_that_changed_for_no_known_reason_is_left_alone(tmp_path, shop)
 
 def test_a_number_that_somebody_corrected_already_needs_nothing(tmp_path, shop):
     run = a_run_with_orders(tmp_path, shop, [correction("run-1", 1, 10, 9)])
-    faults(shop, "steal:S1")
+    shop.faults("steal:S1")
     assert publish.apply(run, "ann", silent).counts == {"VERIFIED": 1}
     assert numbers(shop) == [9]
 
