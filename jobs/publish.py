@@ -208,7 +208,8 @@ def _begin(publication: Publication, target: Target, pair: str, corrections: pa.
         sink.close()
     if target.rate is not None:
         size = max(1, min(size, target.rate))
-    remember(publication.workspace, target.name, publication.run_id)
+    until = pc.max(corrections["expires_at"]).as_py()
+    remember(publication.workspace, target.name, publication.run_id, until)
     number = last_wave(publication.place, pair) + 1
     write_wave(Wave(target, pair, number, publication.place), corrections, size)
 
