@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from consumers import SECRET, consumer
 from published_runs import OPEN, PAIR, configuration, correction, finished, publication, silent, snapshot
+from storage import storage
 
 from jobs import publish
 from jobs.approve import decide
 from jobs.audit import AuditLog
 from jobs.publication import State
 from jobs.rollback import propose_rollback
+from pipelines import filesystem, lock
 from reconcilers.errors import ConfigError, Refused, Unreachable
 
 pytestmark = pytest.mark.usefixtures("webhook")
@@ -88,6 +90,26 @@ def test_a_run_published_twice_is_sent_once(tmp_path, shop):
         outcome = publish.apply(run, "ann", silent)
     assert (len(outcome.corrections), outcome.counts, numbers(shop)) == (0, {"APPLIED": 1}, [7])
     assert len(shop.applied()) == 1
+
+
+def test_a_workspace_in_a_bucket(tmp_path, shop):
+    """Plan, waves, receipts, lock and audit as objects; a second publisher is told, a second publish does nothing."""
+    with storage("recon-publish") as bucket:
+        rows = [correction("run-1", n, 10, 7) for n in range(5)]
+        config = a_run(tmp_path, shop, rows, webhook_of(shop, modes=["delta"])).config.file
+        for path in (tmp_path / ".recon").rglob("*"):
+            if path.is_file():
+                name = path.relative_to(tmp_path / ".recon").as_posix()
+                filesystem.write_atomic(f"{bucket}/ws/{name}", path.read_bytes())
+        configuration(tmp_path, webhook_of(shop, modes=["delta"]), workspace=f"{bucket}/ws")
+        run = publication(config)
+        with lock.locked(run.lock, "bob", "publishing run-1"), pytest.raises(Refused, match="bob on"):
+            publish.apply(run, "ann", silent)
+        for _ in range(2):
+            assert publish.apply(run, "ann", silent).counts == {"APPLIED": 5}
+        assert (numbers(shop), len(shop.applied())) == ([7] * 5, 5)
+        log = AuditLog(f"{bucket}/ws").verify()
+    assert (log.records, log.problems) == (4, ())
 
 
 def test_what_the_target_refuses_never_fails_its_batch(tmp_path, shop):
