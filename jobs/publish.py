@@ -6,7 +6,6 @@ be run again: what has a receipt is not sent again, what may have been sent carr
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -98,10 +97,10 @@ def apply(publication: Publication, by: str, progress: Progress, beam_args: tupl
         audit = AuditLog(publication.workspace.root)
         audit.append("publish", by, publication.run_id, _evidence(publication, outcome))
         open_pairs = [name for name in _pairs(publication) if name not in outcome.held]
-        trouble = _send(publication, outcome.corrections, open_pairs, token, progress, beam_args)
+        trouble = _send(publication, outcome, open_pairs, token, progress, beam_args)
         if publication.is_rollback:
             mark_undone(publication)
-        counts = _counts(publication)
+        counts = _counts(publication.fates())
         done = Outcome(**{**vars(outcome), "applied": True, "counts": counts, "trouble": tuple(trouble)})
         audit.append("published", by, publication.run_id, {"counts": counts, "trouble": trouble})
         publication.tell(done.state, counts, [*_reasons(done), *trouble])
@@ -122,7 +121,7 @@ def verify(publication: Publication) -> Mapping[str, int]:
         if len(found):
             name = f"{pair}.verified-{publication.now:%Y%m%dT%H%M%S%fZ}.parquet"
             write_receipts(filesystem.join(publication.place, "receipts", name), found)
-    return _counts(publication)
+    return _counts(publication.fates())
 
 
 def _proposed(publication: Publication, by: str, now: datetime) -> Planned:
@@ -146,10 +145,10 @@ def _judged(publication: Publication, plan: Planned, now: datetime) -> Outcome:
     verdicts = publish_plan.judge(publication, planned, now)
     tripped = [v for v in verdicts if not v.passed and (v.pair, v.gate) not in made.released]
     held = tuple(dict.fromkeys(v.pair for v in tripped))
-    gone = publication.fates()["correction_id"]
+    fate = publication.fates()
     rejected = pa.array(sorted(made.rejected), pa.string())
     ids = planned["correction_id"]
-    left = pc.invert(pc.or_(pc.is_in(ids, pc.unique(gone)), pc.is_in(ids, rejected)))
+    left = pc.invert(pc.or_(pc.is_in(ids, pc.unique(fate["correction_id"])), pc.is_in(ids, rejected)))
     free = pc.or_(pc.equal(planned["approval"], ""), pc.is_in(ids, pa.array(sorted(made.approved), pa.string())))
     standing = pc.is_in(planned["pair"], pa.array(held, pa.string()))
     return Outcome(
@@ -162,13 +161,13 @@ def _judged(publication: Publication, plan: Planned, now: datetime) -> Outcome:
         waiting=planned.filter(pc.and_(left, pc.invert(free))),
         rejected=len(made.rejected),
         left_out=plan.left_out,
-        counts=_counts(publication),
+        counts=_counts(fate),
     )
 
 
 def _send(
     publication: Publication,
-    corrections: pa.Table,
+    outcome: Outcome,
     pairs: list[str],
     token: str,
     progress: Progress,
@@ -177,7 +176,7 @@ def _send(
     """Send what is left of earlier waves, then the new corrections, then what had to be recomputed."""
     targets = publish_plan.targets(publication)
     for pair in pairs:
-        mine = corrections.filter(pc.equal(corrections["pair"], pair))
+        mine = outcome.corrections.filter(pc.equal(outcome.corrections["pair"], pair))
         if len(mine):
             _begin(publication, targets[pair], pair, mine)
 
@@ -192,7 +191,7 @@ def _send(
             for number in range(1, last_wave(publication.place, pair) + 1)
         ]
         if any(wave.unanswered() for wave in waves):
-            publication.tell(State.PUBLISHING, _counts(publication), [])
+            publication.tell(State.PUBLISHING, outcome.counts, [])
         trouble = send(waves, publication.lock, token, publication.config.now, beam_args, said)
         if trouble or not _again(publication, targets, pairs, beam_args):
             break
@@ -255,9 +254,9 @@ def _read_back(target: Target, fate: pa.Table) -> pa.Table:
     return pa.Table.from_batches(found, fate.schema)
 
 
-def _counts(publication: Publication) -> dict[str, int]:
+def _counts(fate: pa.Table) -> dict[str, int]:
     """How many corrections have come how far."""
-    return dict(sorted(Counter(publication.fates()["status"].to_pylist()).items()))
+    return dict(sorted((each["values"], each["counts"]) for each in fate["status"].value_counts().to_pylist()))
 
 
 def _pairs(publication: Publication) -> Iterable[str]:
