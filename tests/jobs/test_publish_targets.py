@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import urllib.parse
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ import shopify
 import web
 import yaml
 from consumers import SECRET, consumer
+from databases import PASSWORD
 from nights import until
 from published_runs import OPEN, publication, silent
 
@@ -57,6 +60,14 @@ def run(config: Path) -> dict[str, str]:
 
 def published(config: Path):
     return publish_commands.publish(config, "latest", True, "ann", silent).outcome
+
+
+def holding(config: Path, *secrets: str) -> list[str]:
+    """The files of the workspace that a secret got into, as it stands or as JSON, URLs or Parquet write it."""
+    written = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1], quote(secret, safe=""))}
+    files = [path for path in (config.parent / ".recon").rglob("*") if path.is_file()]
+    assert len(files) > 20
+    return [path.name for path in files if any(form.encode() in path.read_bytes() for form in written)]
 
 
 def publishing(config: Path) -> subprocess.Popen:
@@ -170,6 +181,8 @@ def test_a_publish_to_a_shop_that_is_killed_goes_on(shop, tmp_path):
     assert (resumed.returncode, out.splitlines()[-1]) == (0, "300 applied"), err
     assert {shop.number(sku, "Berlin") for sku in numbers} == {7}
     assert [len(given["quantities"]) for _, _, given in shop.applied] == [250, 50]
+    assert holding(config, shopify.TOKEN) == []
+    assert shopify.TOKEN not in out + err
     assert set(run_later(shop, config).values()) == {"MATCHED"}
 
 
@@ -202,6 +215,7 @@ def test_a_webhook_is_busy_sells_is_killed_from_and_falls_silent(tmp_path):
         found = run(config)
     assert {sku: verdict for sku, verdict in found.items() if verdict != "MATCHED"} == {"S1": "IN_FLIGHT"}
     assert set(publication(config, outcome.run_id).fates()["status"].to_pylist()) == {"VERIFIED"}
+    assert holding(config, SECRET) == []
 
 
 # PostgreSQL ---------------------------------------------------------------------------------------
@@ -228,7 +242,10 @@ def test_a_table_that_sells_refuses_a_line_and_is_gone_for_a_while(tmp_path, pos
         "insert into orders values ('#1', 'PLACE', 'S1', 'Berlin', 1, now())"
     )
     postgresql.down()
-    assert published(config).exit_code == 4
+    away = published(config)
+    assert away.exit_code == 4
+    assert PASSWORD not in str(away)
+    assert quote(PASSWORD, safe="") not in str(away)
     postgresql.up()
     outcome = published(config)
     assert outcome.counts == {"APPLIED": 4, "REJECTED": 1}
@@ -236,6 +253,7 @@ def test_a_table_that_sells_refuses_a_line_and_is_gone_for_a_while(tmp_path, pos
     shown = postgresql.run("select string_agg(quantity::int::text, ' ' order by sku) from shop")
     assert shown.strip() == "7 6 10 7 7"
     assert postgresql.run("select count(*) from recon_applied").strip() == "4"
+    assert holding(config, PASSWORD) == []
     found = run(config)
     assert {sku: verdict for sku, verdict in found.items() if verdict != "MATCHED"} == {
         "S1": "IN_FLIGHT",
