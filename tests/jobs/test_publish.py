@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from consumers import SECRET, consumer
 from published_runs import OPEN, PAIR, configuration, correction, finished, publication, silent, snapshot
+from pubsub import PROJECT
 from storage import storage
 
 from jobs import publish
@@ -143,6 +145,29 @@ def test_a_target_that_goes_away_in_the_middle_gets_the_rest_later(tmp_path, sho
     assert publish.apply(run, "ann", silent).counts == {"APPLIED": 12}
     assert numbers(shop) == [7] * 12
     assert len(shop.applied()) == 12
+
+
+def test_a_broker_that_goes_away_in_the_middle_gets_the_rest_later(tmp_path, emulator, monkeypatch):
+    """Stopped after the first of three batches; what it had heard by then may come twice, with the same keys."""
+    monkeypatch.setattr("pipelines.publish.PAUSES", ())
+    monkeypatch.setattr("pipelines.connectors.pubsub_service.CALL_SECONDS", 3.0)
+    topic = emulator.topic()
+    subscription = emulator.subscription(topic)
+    sink = {"connector": "pubsub", "project": PROJECT, "topic": topic, "endpoint": emulator.endpoint, "ordered": False}
+    run = a_run(tmp_path, None, [correction("run-1", n, 10, 7) for n in range(2500)], sink)
+
+    def stopped(message: str, share: float) -> None:
+        emulator.process.send_signal(signal.SIGSTOP)
+
+    try:
+        outcome = publish.apply(run, "ann", stopped)
+    finally:
+        emulator.process.send_signal(signal.SIGCONT)
+    assert (outcome.exit_code, run.state()) == (4, State.PUBLISHING)
+    monkeypatch.setattr("pipelines.connectors.pubsub_service.CALL_SECONDS", 30.0)
+    assert publish.apply(run, "ann", silent).counts == {"SENT": 2500}
+    sent = [json.loads(message.data)["idempotency_key"] for message in emulator.backlog(subscription)]
+    assert set(sent) == set(run.fates()["idempotency_key"].to_pylist())
 
 
 def a_run_with_orders(tmp_path, shop, rows):
