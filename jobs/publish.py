@@ -40,7 +40,8 @@ class Outcome:
     `corrections` are those that would be sent next (`outgoing_schema`), `verdicts` what every gate says,
     `held` the pairs that a gate holds, `waiting` corrections that somebody has to approve, `rejected`
     those that somebody rejected, `left_out` why others cannot be sent and how many, `counts` what has
-    become of the corrections that were sent, `trouble` targets that do not answer.
+    become of the corrections that were sent, `refused` those of them that did not take effect
+    (`receipts_schema`, with the target's message), `trouble` targets that do not answer.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class Outcome:
     waiting: pa.Table
     rejected: int
     left_out: Mapping[str, int]
+    refused: pa.Table
     counts: Mapping[str, int] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
 
@@ -100,8 +102,10 @@ def apply(publication: Publication, by: str, progress: Progress, beam_args: tupl
         trouble = _send(publication, outcome, open_pairs, token, progress, beam_args)
         if publication.is_rollback:
             mark_undone(publication)
-        counts = _counts(publication.fates())
-        done = Outcome(**{**vars(outcome), "applied": True, "counts": counts, "trouble": tuple(trouble)})
+        fate = publication.fates()
+        counts = _counts(fate)
+        told = {"applied": True, "counts": counts, "refused": _refused(fate), "trouble": tuple(trouble)}
+        done = Outcome(**{**vars(outcome), **told})
         audit.append("published", by, publication.run_id, {"counts": counts, "trouble": trouble})
         publication.tell(done.state, counts, [*_reasons(done), *trouble])
         return done
@@ -161,6 +165,7 @@ def _judged(publication: Publication, plan: Planned, now: datetime) -> Outcome:
         waiting=planned.filter(pc.and_(left, pc.invert(free))),
         rejected=len(made.rejected),
         left_out=plan.left_out,
+        refused=_refused(fate),
         counts=_counts(fate),
     )
 
@@ -257,6 +262,11 @@ def _read_back(target: Target, fate: pa.Table) -> pa.Table:
 def _counts(fate: pa.Table) -> dict[str, int]:
     """How many corrections have come how far."""
     return dict(sorted((each["values"], each["counts"]) for each in fate["status"].value_counts().to_pylist()))
+
+
+def _refused(fate: pa.Table) -> pa.Table:
+    """The corrections that were sent and did not take effect."""
+    return fate.filter(pc.is_in(fate["status"], pa.array([Status.REJECTED, Status.STALE, Status.EXPIRED], pa.string())))
 
 
 def _pairs(publication: Publication) -> Iterable[str]:
