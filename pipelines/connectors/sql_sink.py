@@ -144,6 +144,8 @@ class Sink:
         try:
             with self.engine.connect() as connection, in_time(connection, self.options.timeout), connection.begin():
                 yield connection
+        except ConfigError as error:
+            raise ConfigError(f"{self.name}: {error}") from error
         except SQLAlchemyError as error:
             raise self._explained(error) from error
 

@@ -88,6 +88,9 @@ def shop():
 
 
 def at_shopify(shop, place: Path, numbers: dict[str, int]) -> Path:
+    """A shop that shows 10 of each; a bundle is not to be adjusted."""
+    for sku in numbers:
+        shop.item(sku, Berlin=10, mutable=sku != "BUNDLE")
     access = {"connector": "shopify", "shop": shop.server.url, "token": shopify.TOKEN, "timeout": "PT1S"}
     stock = {**access, "profile": "shopify.available", "columns": {"quantity": "available"}}
     return night(place, {"stock": stock, "events": access, "sink": access}, numbers)
@@ -119,8 +122,6 @@ def once(shop, action) -> None:
 
 def test_a_shop_sells_refuses_a_line_and_is_throttled_in_one_batch_of_250(shop, tmp_path):
     numbers = {f"S{n}": 7 for n in range(249)} | {"BUNDLE": 7, "FINE": 10}
-    for sku in numbers:
-        shop.item(sku, Berlin=10, mutable=sku != "BUNDLE")
     config = at_shopify(shop, tmp_path, numbers)
     found = run(config)
     assert {sku for sku, verdict in found.items() if verdict == "BREAK"} == numbers.keys() - {"FINE"}
@@ -151,8 +152,6 @@ def test_a_shop_sells_refuses_a_line_and_is_throttled_in_one_batch_of_250(shop, 
 
 def test_a_shop_that_applies_and_does_not_answer_in_time_is_sent_the_same_again(shop, tmp_path):
     numbers = {f"S{n}": 7 for n in range(3)}
-    for sku in numbers:
-        shop.item(sku, Berlin=10)
     config = at_shopify(shop, tmp_path, numbers)
     run(config)
     shop.lost = [web.Answer(hang=True)]
@@ -167,8 +166,6 @@ def test_a_shop_that_applies_and_does_not_answer_in_time_is_sent_the_same_again(
 def test_a_publish_to_a_shop_that_is_killed_goes_on(shop, tmp_path):
     """Killed while the second batch of two is applied: its answer goes nowhere."""
     numbers = {f"S{n}": 7 for n in range(300)}
-    for sku in numbers:
-        shop.item(sku, Berlin=10)
     config = at_shopify(shop, tmp_path, numbers)
     run(config)
     once(shop, lambda: once(shop, lambda: process.send_signal(signal.SIGKILL)))
