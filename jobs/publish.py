@@ -265,8 +265,10 @@ def _counts(fate: pa.Table) -> dict[str, int]:
 
 
 def _refused(fate: pa.Table) -> pa.Table:
-    """The corrections that were sent and did not take effect."""
-    return fate.filter(pc.is_in(fate["status"], pa.array([Status.REJECTED, Status.STALE, Status.EXPIRED], pa.string())))
+    """The corrections that were sent and did not take effect, by pair and key."""
+    without = pa.array([Status.REJECTED, Status.STALE, Status.EXPIRED], pa.string())
+    found = fate.filter(pc.is_in(fate["status"], without))
+    return found.sort_by([(name, "ascending") for name in ("pair", "sku", "location")])
 
 
 def _pairs(publication: Publication) -> Iterable[str]:

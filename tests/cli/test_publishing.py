@@ -66,24 +66,6 @@ def test_from_a_dry_run_to_a_rollback(shop):
     assert (found.code, found.out.splitlines()[0]) == (1, "record 3: changed; its hash does not fit its text")
 
 
-def test_what_did_not_take_effect_is_listed_with_its_reason(tmp_path):
-    """Into a table that does not have the SKU."""
-    assert recon("init", at=tmp_path).code == 0
-    path = tmp_path / "recon.yaml"
-    sink = "connector: sql\n      url: sqlite:///shop.db\n      table: stock"
-    path.write_text(path.read_text().replace("connector: files\n      path: outbox", sink))
-    connect(str(tmp_path / "shop.db")).close()
-    assert recon("run", "nightly", at=tmp_path).code == 0
-    done = recon("publish", "latest", "--apply", "--by", "ann", at=tmp_path)
-    assert done.code == 0, done.err
-    assert done.out.splitlines()[-3] == "1 rejected"
-    assert done.out.splitlines()[-1].split(maxsplit=4) == [
-        "storefront~erp", "STRAINER", "web", "REJECTED", "no row with SKU 'STRAINER' at 'web'",
-    ]  # fmt: skip
-    (told,) = recon("publish", "latest", "--json", at=tmp_path).json["refused"]
-    assert (told["sku"], told["message"]) == ("STRAINER", "no row with SKU 'STRAINER' at 'web'")
-
-
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [

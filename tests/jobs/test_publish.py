@@ -20,6 +20,7 @@ from jobs import publish
 from jobs.approve import decide
 from jobs.audit import AuditLog
 from jobs.publication import State
+from jobs.publish_commands import Published
 from jobs.rollback import propose_rollback
 from pipelines import filesystem, lock
 from reconcilers.errors import ConfigError, Refused, Unreachable
@@ -121,6 +122,19 @@ def test_what_the_target_refuses_never_fails_its_batch(tmp_path, shop):
     shop.stock({(f"S{n}", "web"): 10 for n in (0, 1, 3)})
     assert publish.apply(run, "ann", silent).counts == {"APPLIED": 3, "REJECTED": 1}
     assert numbers(shop) == [7, 7, 7]
+
+
+def test_what_did_not_take_effect_is_listed_with_its_reason(tmp_path, shop):
+    run = a_run(tmp_path, shop, [correction("run-1", n, 10, 7) for n in range(3)])
+    shop.clear()
+    shop.stock({("S0", "web"): 10, ("S1", "web"): 9})
+    done = Published(publish.apply(run, "ann", silent))
+    told = [("S1", "STALE", "shows 9, not 10, and no feed of orders says why")]
+    told += [("S2", "REJECTED", "no such SKU at this location")]
+    assert [(row["sku"], row["status"], row["message"]) for row in done.document()["refused"]] == told
+    lines = done.text().splitlines()
+    for sku, status, message in told:
+        assert f"{PAIR}  {sku}   web       {status:8}  {message}" in lines
 
 
 @pytest.mark.parametrize("fault", ["silent", "partial", "down"])
