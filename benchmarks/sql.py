@@ -77,35 +77,32 @@ def _keys(rows: int) -> list[tuple[str, str]]:
     return [(f"SKU-{n % 1000000}", f"W{n // 1000000}") for n in range(1, rows + 1)]
 
 
-def _corrections(rows: int) -> list[Correction]:
-    """Deltas of one unit, with keys of their own each time."""
-    now = datetime.now(UTC)
-    return [
-        Correction(
-            "c", "r", "shop~erp", "shop", sku, location, "on_hand", Mode.DELTA, Decimal(0), None, Decimal(1),
-            "UNEXPLAINED", "r", f"{now.timestamp()}-{sku}-{location}", now,
-        )
-        for sku, location in _keys(rows)
-    ]  # fmt: skip
+def _batches(rows: int) -> Iterator[list[Correction]]:
+    """Deltas of one unit, with keys of their own each time; a batch at a time, as the publisher reads them."""
+    now, keys = datetime.now(UTC), _keys(rows)
+    for start in range(0, rows, Sink.batch_size):
+        yield [
+            Correction(
+                "c", "r", "shop~erp", "shop", sku, location, "on_hand", Mode.DELTA, Decimal(0), None, Decimal(1),
+                "UNEXPLAINED", "r", f"{now.timestamp()}-{sku}-{location}", now,
+            )
+            for sku, location in keys[start : start + Sink.batch_size]
+        ]  # fmt: skip
 
 
 def correct(url: str, rows: int) -> int:
     """Corrections through the sink: each row locked, compared, read back, and its key noted."""
     columns = {"sku": "item_no", "location": "whse", "quantity": "qty_oh"}
     sink = open_sink("sql", {"url": url, "table": "item_stock", "columns": columns}, Context("/", "UTC", "stock"))
-    lines, size = _corrections(rows), sink.batch_size
-    receipts = [receipt for n in range(0, rows, size) for receipt in sink.send(lines[n : n + size])]
-    return sum(receipt.status is Status.APPLIED for receipt in receipts)
+    return sum(receipt.status is Status.APPLIED for batch in _batches(rows) for receipt in sink.send(batch))
 
 
 def bare_update(url: str, rows: int, note: bool = False) -> int:
     """The same updates in batches of the same size, and nothing else; with `note`, each key goes into a table."""
-    lines, size = _corrections(rows), Sink.batch_size
     update = "update item_stock set qty_oh = qty_oh + %s where item_no = %s and whse = %s"
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
         cursor.execute("create table if not exists noted (key text primary key)")
-        for n in range(0, rows, size):
-            batch = lines[n : n + size]
+        for batch in _batches(rows):
             cursor.executemany(update, [(each.delta, each.sku, each.location) for each in batch])
             if note:
                 cursor.executemany("insert into noted values (%s)", [(each.idempotency_key,) for each in batch])

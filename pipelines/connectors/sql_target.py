@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -99,15 +99,15 @@ class Target:
         now = datetime.now(UTC).replace(tzinfo=None)
         connection.execute(sa.insert(self.journal), [_noted(each, now) for each in changes])
         rows = self.rows(connection, [each.key for each in changes])
-        check({key: found[0].quantity for key, found in rows.items()}, {each.key: each.after for each in changes})
+        for change in {each.key: each for each in changes}.values():
+            shown = rows[change.key][0].shown if change.key in rows else None
+            if shown != change.after:
+                raise rounded(shown, change.after)
 
 
-def check(shown: Mapping[Any, Any], wanted: Mapping[Any, Decimal]) -> None:
-    """A column that rounds or clips is told, and nothing is left behind. Raises `Refused`."""
-    for key, after in wanted.items():
-        found = shown.get(key)
-        if found != after and (found is None or Decimal(str(found)) != after):
-            raise Refused(f"the column would hold {found} instead of {after.normalize():f}")
+def rounded(shown: object, wanted: Decimal) -> Refused:
+    """A column that rounds or clips is told, and nothing is left behind."""
+    return Refused(f"the column would hold {shown} instead of {wanted.normalize():f}")
 
 
 def by_key(rows: Iterable[Row], wanted: set[Key]) -> dict[Key, list[Row]]:

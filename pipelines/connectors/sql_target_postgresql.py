@@ -7,13 +7,14 @@ which both sides are quick at.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from pipelines.connectors.sql_target import Change, Key, Refused, Row, Target, by_key, check
+from pipelines.connectors.sql_target import Change, Key, Refused, Row, Target, by_key, rounded
 from reconcilers.errors import ConfigError
 
 # `character` alone would be one character.
@@ -55,14 +56,21 @@ line as materialized (
 noted as (
     insert into {journal} (idempotency_key, reference, sku, location, was, became, applied_at)
     select idempotency_key, reference, trim(sku), trim(location), was, became, now() at time zone 'utc' from line
+),
+written as (
+    update {table} as t set {quantity} = line.became::numeric
+    from line
+    where
+        t.{sku} = line.sku::{sku_type}
+        and t.{location} = line.location::{location_type}
+        and t.{quantity} = line.was::{quantity_type}
+    returning t.{quantity} as shown, line.became::numeric as wanted
 )
-update {table} as t set {quantity} = line.became::numeric
-from line
-where
-    t.{sku} = line.sku::{sku_type}
-    and t.{location} = line.location::{location_type}
-    and t.{quantity} = line.was::{quantity_type}
-returning t.{sku}, t.{location}, t.{quantity}
+select
+    count(*) as rows,
+    (array_agg(shown::text) filter (where shown is distinct from wanted))[1] as shown,
+    (array_agg(wanted) filter (where shown is distinct from wanted))[1] as wanted
+from written
 """
 
 
@@ -102,11 +110,11 @@ class PostgresqlTarget(Target):
                 "became": [f"{change.after:f}" for change in each],
             }
             lists = {name: json.dumps(column) for name, column in columns.items()}
-            found = connection.exec_driver_sql(statement, lists).all()
-            if len(found) != len(each):
-                raise Refused(f"{len(found)} rows would change instead of {len(each)}")
-            wanted = {(change.row.sku, change.row.location): change.after for change in each}
-            check({(sku, location): quantity for sku, location, quantity in found}, wanted)
+            rows, shown, wanted = connection.exec_driver_sql(statement, lists).one()
+            if rows != len(each):
+                raise Refused(f"{rows} rows would change instead of {len(each)}")
+            if wanted is not None:
+                raise rounded(shown, wanted)
 
     def _statement(self, connection: sa.Connection, text: str) -> str:
         if not self._types:
@@ -136,14 +144,15 @@ class PostgresqlTarget(Target):
         return {f"{name}_type": found[column] for name, column in wanted.items()}
 
 
-def _rounds(changes: Sequence[Change]) -> list[list[Change]]:
+def _rounds(changes: Sequence[Change]) -> list[Sequence[Change]]:
     """The changes so that none has a row twice: one statement changes a row once."""
+    if len({change.key for change in changes}) == len(changes):
+        return [changes]
     rounds: list[list[Change]] = []
-    seen: dict[Key, int] = {}
+    seen: Counter[Key] = Counter()
     for change in changes:
-        number = seen.get(change.key, 0)
-        seen[change.key] = number + 1
-        if number == len(rounds):
+        if seen[change.key] == len(rounds):
             rounds.append([])
-        rounds[number].append(change)
-    return rounds
+        rounds[seen[change.key]].append(change)
+        seen[change.key] += 1
+    return list(rounds)
