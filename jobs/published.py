@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 DATASET = "published"
 
-
 #: How long after the last of its corrections expired a run is still looked at by itself: as long as feeds
 #: reach back. No snapshot that is judged is older, but in a replay.
 SETTLES = timedelta(days=30)
@@ -72,7 +71,7 @@ def carry(workspace: Workspace, system: str, scale: int, now: datetime) -> None:
         return
     fates = [_fate(workspace, run, system, scale) for run in closed]
     posted = pa.concat_tables([carried.postings, *(published.postings(fate, scale) for fate in fates)])
-    through = pc.max(posted["posted_at"]).as_py() or carried.through
+    through = max(filter(None, (carried.through, pc.max(posted["posted_at"]).as_py())), default=None)
     told = {"runs": json.dumps(sorted({*carried.runs, *closed})), "through": through.isoformat() if through else ""}
     sums = published.summed(posted).replace_schema_metadata(told)
     write_receipts(filesystem.join(_directory(workspace, system), "carried", "postings.parquet"), sums)

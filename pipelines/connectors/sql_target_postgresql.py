@@ -68,8 +68,8 @@ written as (
 )
 select
     count(*) as rows,
-    (array_agg(shown::text) filter (where shown is distinct from wanted))[1] as shown,
-    (array_agg(wanted) filter (where shown is distinct from wanted))[1] as wanted
+    (array_agg(shown::text) filter (where shown::numeric is distinct from wanted))[1] as shown,
+    (array_agg(wanted) filter (where shown::numeric is distinct from wanted))[1] as wanted
 from written
 """
 
