@@ -23,8 +23,8 @@ def defused(text: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 def defused_sql(column: str) -> str:
     """The same as an expression of DuckDB; `column` is quoted where need be."""
-    risky = f"regexp_matches({column}, '{FORMULA}') and not regexp_matches({column}, '{NUMBER}')"
-    return f"case when {risky} then '''' || {column} else {column} end"
+    plain = f"if(regexp_matches({column}, '{NUMBER}'), {column}, '''' || {column})"
+    return f"case when regexp_matches({column}, '{FORMULA}') then {plain} else {column} end"
 
 
 def defused_cell(text: str) -> str:

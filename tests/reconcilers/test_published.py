@@ -149,7 +149,7 @@ def test_undoing_brings_the_fault_back_only_when_it_is_written():
     written=st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=1, max_size=4),
     orders=st.lists(st.tuples(st.integers(1, 3), st.floats(0.6, 2.9)), max_size=2),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 def test_corrections_of_long_ago_may_be_added_up(written, orders):
     """A number that is younger than all of them is expected, and corrected, as if each stood for itself."""
     rows = [
