@@ -1,6 +1,7 @@
 """Pub/Sub, beside the plain alternatives, on the emulator: `python -m benchmarks.pubsub --messages 20000`.
 
-* publishing corrections, beside a bare loop over Google's publisher with the same settings,
+* publishing corrections, by the sink alone and by a whole `recon publish --apply` (plan, gates, wave, receipts,
+  audit), beside a bare loop over Google's publisher with the same settings,
 * draining a tap into a snapshot, beside a bare loop of pull and acknowledge.
 
 The best of several runs each, in one process.
@@ -24,13 +25,15 @@ from google.cloud.pubsub_v1 import PublisherClient
 from google.cloud.pubsub_v1.types import BatchSettings, PublisherOptions
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcTransport
 
+from jobs.publish import apply
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, open_sink
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode
 from reconcilers.messages import to_json
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "servers"))
+sys.path += [str(Path(__file__).parents[1] / "tests" / name) for name in ("servers", "jobs")]
+import published_runs
 from pubsub import PROJECT, Emulator, pubsub
 
 CONTEXT = Context(".", "UTC", "events")
@@ -45,8 +48,11 @@ def main() -> None:
     with pubsub() as emulator:
         for ordered in (True, False):
             ours = _best(arguments, lambda corrections, o=ordered: _sink(emulator, corrections, o))
+            whole = min(_whole(emulator, arguments.messages, ordered) for _ in range(arguments.repeat))
             bare = _best(arguments, lambda corrections, o=ordered: _bare_publisher(emulator, corrections, o))
-            _say(f"publish, {'ordered' if ordered else 'unordered'}", arguments.messages, ours, bare)
+            how = "ordered" if ordered else "unordered"
+            _say(f"sink, {how}", arguments.messages, ours, bare)
+            _say(f"recon publish, {how}", arguments.messages, whole, bare)
         ours = min(_drain(emulator, arguments.messages) for _ in range(arguments.repeat))
         bare = min(_bare_pull(emulator, arguments.messages) for _ in range(arguments.repeat))
         _say("drain", arguments.messages, ours, bare)
@@ -69,6 +75,22 @@ def _sink(emulator: Emulator, corrections: list[Correction], ordered: bool) -> f
         sink.send(corrections[start : start + sink.batch_size])
     took = time.perf_counter() - began
     sink.close()
+    return took
+
+
+def _whole(emulator: Emulator, messages: int, ordered: bool) -> float:
+    """A finished run, published; ten times as many keys were compared."""
+    options = {"project": PROJECT, "topic": emulator.topic(), "endpoint": emulator.endpoint, "ordered": ordered}
+    with tempfile.TemporaryDirectory() as workspace:
+        config = published_runs.configuration(Path(workspace), {"connector": "pubsub", **options})
+        rows = [published_runs.correction("run", number, 7, 5) for number in range(messages)]
+        published_runs.finished(config, rows, "run", keys=10 * messages)
+        publication = published_runs.publication(config, "run")
+        began = time.perf_counter()
+        outcome = apply(publication, "benchmark", published_runs.silent)
+        took = time.perf_counter() - began
+    if outcome.counts != {"SENT": messages}:
+        raise SystemExit(f"{outcome.counts} of {messages}")
     return took
 
 

@@ -24,6 +24,7 @@ from benchmarks.measure import Measured, measured
 from pipelines.capture import CaptureRequest
 from pipelines.capture import capture as taken
 from pipelines.connectors import Context, open_sink, open_source
+from pipelines.connectors.sql_sink import Sink
 from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
 
@@ -76,31 +77,35 @@ def _keys(rows: int) -> list[tuple[str, str]]:
     return [(f"SKU-{n % 1000000}", f"W{n // 1000000}") for n in range(1, rows + 1)]
 
 
+def _batches(rows: int) -> Iterator[list[Correction]]:
+    """Deltas of one unit, with keys of their own each time; a batch at a time, as the publisher reads them."""
+    now, keys = datetime.now(UTC), _keys(rows)
+    for start in range(0, rows, Sink.batch_size):
+        yield [
+            Correction(
+                "c", "r", "shop~erp", "shop", sku, location, "on_hand", Mode.DELTA, Decimal(0), None, Decimal(1),
+                "UNEXPLAINED", "r", f"{now.timestamp()}-{sku}-{location}", now,
+            )
+            for sku, location in keys[start : start + Sink.batch_size]
+        ]  # fmt: skip
+
+
 def correct(url: str, rows: int) -> int:
-    """Corrections through the sink: compared, read back, journaled."""
+    """Corrections through the sink: each row locked, compared, read back, and its key noted."""
     columns = {"sku": "item_no", "location": "whse", "quantity": "qty_oh"}
     sink = open_sink("sql", {"url": url, "table": "item_stock", "columns": columns}, Context("/", "UTC", "stock"))
-    now = datetime.now(UTC)
-    lines = [
-        Correction(
-            "c", "r", "shop~erp", "shop", sku, location, "on_hand", Mode.DELTA, Decimal(0), None, Decimal(1),
-            "UNEXPLAINED", "r",
-            f"{now.timestamp()}-{sku}-{location}", now,
-        )
-        for sku, location in _keys(rows)
-    ]  # fmt: skip
-    size = sink.batch_size
-    receipts = [receipt for n in range(0, rows, size) for receipt in sink.send(lines[n : n + size])]
-    return sum(receipt.status is Status.APPLIED for receipt in receipts)
+    return sum(receipt.status is Status.APPLIED for batch in _batches(rows) for receipt in sink.send(batch))
 
 
-def bare_update(url: str, rows: int) -> int:
-    """The same number of updates in batches of the same size, and nothing else."""
-    keys = _keys(rows)
-    update = "update item_stock set qty_oh = qty_oh + 1 where item_no = %s and whse = %s"
+def bare_update(url: str, rows: int, note: bool = False) -> int:
+    """The same updates in batches of the same size, and nothing else; with `note`, each key goes into a table."""
+    update = "update item_stock set qty_oh = qty_oh + %s where item_no = %s and whse = %s"
     with psycopg.connect(url) as connection, connection.cursor() as cursor:
-        for n in range(0, rows, 500):
-            cursor.executemany(update, keys[n : n + 500])
+        cursor.execute("create table if not exists noted (key text primary key)")
+        for batch in _batches(rows):
+            cursor.executemany(update, [(each.delta, each.sku, each.location) for each in batch])
+            if note:
+                cursor.executemany("insert into noted values (%s)", [(each.idempotency_key,) for each in batch])
             connection.commit()
     return rows
 
@@ -141,6 +146,7 @@ def main() -> None:
         print(f"{given.corrections:,} corrections; times the seconds of bare updates")
         bare = measured(bare_update, url, given.corrections, repeat=given.repeat)
         show("bare updates", bare, bare)
+        show("and keys noted", measured(bare_update, url, given.corrections, True, repeat=given.repeat), bare)
         show("sink", measured(correct, url, given.corrections, repeat=given.repeat), bare)
 
 

@@ -1,9 +1,9 @@
 """The audit log: who did what to which run, when, under which policy, on which evidence.
 
-JSON Lines in the workspace, only ever appended to. Each record carries the hash of the one before and its
-own, so that a changed, removed or inserted record shows; the head, kept in a file of its own, shows that the
-end was cut off. Somebody who may write the workspace can forge all of it: keep the head's hash elsewhere
-(`recon audit verify` prints it, `--head` compares it).
+JSON Lines in the workspace (in a bucket, an object a record), only ever appended to. Each record carries the
+hash of the one before and its own, so that a changed, removed or inserted record shows; the head, kept in a
+file of its own, shows that the end was cut off. Somebody who may write the workspace can forge all of it: keep
+the head's hash elsewhere (`recon audit verify` prints it, `--head` compares it).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pipelines import filesystem
+from pipelines import filesystem, lock
 from reconcilers.errors import Unreachable
 
 _START = "0" * 64
@@ -42,19 +42,20 @@ class AuditLog:
 
     def append(self, action: str, actor: str, run_id: str, evidence: Mapping[str, Any]) -> str:
         """Add a record, durably, and return its hash. Raises `Unreachable`; then nothing was added."""
+        told = {
+            "at": datetime.now(UTC).isoformat(),
+            "actor": actor,
+            "action": action,
+            "run_id": run_id,
+            "evidence": dict(evidence),
+        }
         with self._exclusive():
-            seq, previous = self._head()
-            record: dict[str, Any] = {
-                "seq": seq + 1,
-                "at": datetime.now(UTC).isoformat(),
-                "actor": actor,
-                "action": action,
-                "run_id": run_id,
-                "evidence": dict(evidence),
-                "prev": previous,
-            }
-            record["hash"] = _hash(record)
-            self._write(record)
+            while True:
+                seq, previous = self._head()
+                record: dict[str, Any] = {"seq": seq + 1, **told, "prev": previous}
+                record["hash"] = _hash(record)
+                if self._written(record):
+                    break
             head = {"seq": record["seq"], "hash": record["hash"]}
             filesystem.write_atomic(self._head_path, json.dumps(head).encode())
         return str(record["hash"])
@@ -102,11 +103,19 @@ class AuditLog:
         return filesystem.join(self.root, "audit", "log.jsonl")
 
     @property
+    def _remote(self) -> bool:
+        return filesystem.is_remote(self.root)
+
+    def _object(self, seq: int) -> str:
+        """Where a remote log has a record."""
+        return filesystem.join(self.root, "audit", "records", f"{seq:012d}.json")
+
+    @property
     def _head_path(self) -> str:
         return filesystem.join(self.root, "audit", "head.json")
 
     def _lines(self) -> list[str]:
-        if filesystem.is_remote(self.root):
+        if self._remote:
             paths = filesystem.list_files(filesystem.join(self.root, "audit", "records"))
             return [_text(path).rstrip("\n") for path in paths]
         return _text(self._path).splitlines() if filesystem.exists(self._path) else []
@@ -119,31 +128,40 @@ class AuditLog:
 
     def _head(self) -> tuple[int, str]:
         """The last record; the log itself says, as a crash may have kept the head from being written."""
-        seq, previous = 0, _START
-        for record in self.records():
-            seq, previous = record["seq"], record["hash"]
         anchor = self._anchor()
+        seq, previous = 0, _START
+        for record in self.records() if anchor is None or not self._remote else self._since(anchor["seq"]):
+            seq, previous = record["seq"], record["hash"]
         if anchor is not None and anchor["seq"] > seq:
             raise Unreachable(
                 f"{self._path}: ends at record {seq}, but there were {anchor['seq']}; see recon audit verify"
             )
         return seq, previous
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _since(self, seq: int) -> Iterator[dict[str, Any]]:
+        """The records of a remote log from one on: an object each, which nobody wants to read all of."""
+        while filesystem.exists(self._object(seq)):
+            record = _parsed(_text(self._object(seq)))
+            if record is None:
+                raise Unreachable(f"{self._object(seq)}: not a record; see recon audit verify")
+            yield record
+            seq += 1
+
+    def _written(self, record: Mapping[str, Any]) -> bool:
+        """Whether it is in the log now; False where another machine was faster."""
         line = (json.dumps(record, ensure_ascii=False, default=str) + "\n").encode()
-        if filesystem.is_remote(self.root):
-            name = f"{record['seq']:012d}.json"
-            filesystem.write_atomic(filesystem.join(self.root, "audit", "records", name), line)
-            return
+        if self._remote:
+            return lock.exchange(self._object(record["seq"]), None, line)
         try:
             _append(Path(self._path), line)
         except OSError as error:
             raise Unreachable(f"{self._path}: {error.strerror or error}") from error
+        return True
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:
-        """One writer at a time on this machine; a remote workspace has one by the lock of its run."""
-        if filesystem.is_remote(self.root):
+        """One writer at a time on this machine; of a remote log, the service makes each object once."""
+        if self._remote:
             yield
             return
         guard = Path(f"{self._path}.guard")

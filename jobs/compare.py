@@ -16,6 +16,7 @@ from pipelines import filesystem
 from pipelines.relations import Relation, database, is_database, relation
 from reconcilers.errors import ConfigError, Unreachable
 from reconcilers.fields import Judged, Rows, judge
+from reconcilers.formulas import defused_sql
 from reconcilers.records import Comparison, Duplicates
 from reconcilers.rules import Rule, literal, quoted
 from reconcilers.schemas import Class, Reason
@@ -126,8 +127,9 @@ def _tolerance(name: str, bound: str) -> Rule:
 
 def _write(judged: Judged, output: Path) -> None:
     partial = output.with_name(f".{output.name}.partial")
+    rows = _plain(judged) if output.suffix == ".csv" else _coded(judged)
     try:
-        judged.con.execute(f"copy ({_coded(judged)}) to {literal(str(partial))} ({FORMATS[output.suffix]})")
+        judged.con.execute(f"copy ({rows}) to {literal(str(partial))} ({FORMATS[output.suffix]})")
         partial.replace(output)
     except (duckdb.IOException, OSError) as error:
         raise Unreachable(f"{output}: {' '.join(str(error).split())[:200]}") from error
@@ -147,6 +149,14 @@ def _coded(judged: Judged) -> str:
             judged.con.execute(f"create or replace type coded_{name} as enum ({', '.join(map(literal, each))})")
             coded.append(f"{quoted(name)}::coded_{name} as {quoted(name)}")
     return f"select * replace ({', '.join(coded)}) from ({judged.differences})"
+
+
+def _plain(judged: Judged) -> str:
+    """The differences without a cell that a spreadsheet would run."""
+    shown = judged.con.sql(judged.differences)
+    texts = [quoted(name) for name, kind in zip(shown.columns, shown.types, strict=True) if str(kind) == "VARCHAR"]
+    plain = ", ".join(f"{defused_sql(name)} as {name}" for name in texts)
+    return f"select * replace ({plain}) from ({judged.differences})"
 
 
 def _report(asked: Asked, judged: Judged, left: Relation, right: Relation) -> ComparisonReport:

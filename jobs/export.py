@@ -17,12 +17,10 @@ from jobs.outputs import deliver
 from jobs.workspace import Workspace
 from pipelines.reconcile import SCHEMAS, read_parts
 from reconcilers.errors import ConfigError, Unreachable
+from reconcilers.formulas import defused
 
 EXPORTS = ("levels", "breaks", "in_flight", "corrections", "differences")
 FORMATS = ("csv", "parquet", "jsonl")
-
-#: A spreadsheet runs a cell that begins so as a formula.
-_FORMULA = r"^[=+\-@\t\r]"
 
 
 def export(
@@ -110,8 +108,7 @@ def _defused(part: pa.Table, schema: pa.Schema) -> pa.Table:
     for field in part.schema:
         column = part.column(field.name)
         if pa.types.is_string(field.type):
-            risky = pc.match_substring_regex(column, _FORMULA)
-            column = pc.if_else(risky, pc.binary_join_element_wise("'", column, ""), column)
+            column = defused(column)
         elif pa.types.is_timestamp(field.type):
             column = pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
         columns.append(column.cast(pa.string()))

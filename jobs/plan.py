@@ -188,9 +188,7 @@ def _task(
     rules = config.stock_pair(name)
     sides = {system: _side(config, system, sources[system]) for system in (a, b)}
     published = {
-        system: events_snapshot(
-            workspace, system, side.profile, config.decimals, sources[system]["stock"].manifest.buckets
-        )
+        system: events_snapshot(workspace, system, side.profile, config.decimals, sources[system]["stock"])
         for system, side in sides.items()
     }
     return PairTask(

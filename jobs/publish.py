@@ -6,7 +6,6 @@ be run again: what has a receipt is not sent again, what may have been sent carr
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -41,7 +40,8 @@ class Outcome:
     `corrections` are those that would be sent next (`outgoing_schema`), `verdicts` what every gate says,
     `held` the pairs that a gate holds, `waiting` corrections that somebody has to approve, `rejected`
     those that somebody rejected, `left_out` why others cannot be sent and how many, `counts` what has
-    become of the corrections that were sent, `trouble` targets that do not answer.
+    become of the corrections that were sent, `refused` those of them that did not take effect
+    (`receipts_schema`, with the target's message), `trouble` targets that do not answer.
     """
 
     run_id: str
@@ -53,6 +53,7 @@ class Outcome:
     waiting: pa.Table
     rejected: int
     left_out: Mapping[str, int]
+    refused: pa.Table
     counts: Mapping[str, int] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
 
@@ -98,11 +99,13 @@ def apply(publication: Publication, by: str, progress: Progress, beam_args: tupl
         audit = AuditLog(publication.workspace.root)
         audit.append("publish", by, publication.run_id, _evidence(publication, outcome))
         open_pairs = [name for name in _pairs(publication) if name not in outcome.held]
-        trouble = _send(publication, outcome.corrections, open_pairs, token, progress, beam_args)
+        trouble = _send(publication, outcome, open_pairs, token, progress, beam_args)
         if publication.is_rollback:
             mark_undone(publication)
-        counts = _counts(publication)
-        done = Outcome(**{**vars(outcome), "applied": True, "counts": counts, "trouble": tuple(trouble)})
+        fate = publication.fates()
+        counts = _counts(fate)
+        told = {"applied": True, "counts": counts, "refused": _refused(fate), "trouble": tuple(trouble)}
+        done = Outcome(**{**vars(outcome), **told})
         audit.append("published", by, publication.run_id, {"counts": counts, "trouble": trouble})
         publication.tell(done.state, counts, [*_reasons(done), *trouble])
         return done
@@ -122,7 +125,7 @@ def verify(publication: Publication) -> Mapping[str, int]:
         if len(found):
             name = f"{pair}.verified-{publication.now:%Y%m%dT%H%M%S%fZ}.parquet"
             write_receipts(filesystem.join(publication.place, "receipts", name), found)
-    return _counts(publication)
+    return _counts(publication.fates())
 
 
 def _proposed(publication: Publication, by: str, now: datetime) -> Planned:
@@ -146,10 +149,10 @@ def _judged(publication: Publication, plan: Planned, now: datetime) -> Outcome:
     verdicts = publish_plan.judge(publication, planned, now)
     tripped = [v for v in verdicts if not v.passed and (v.pair, v.gate) not in made.released]
     held = tuple(dict.fromkeys(v.pair for v in tripped))
-    gone = publication.fates()["correction_id"]
+    fate = publication.fates()
     rejected = pa.array(sorted(made.rejected), pa.string())
     ids = planned["correction_id"]
-    left = pc.invert(pc.or_(pc.is_in(ids, pc.unique(gone)), pc.is_in(ids, rejected)))
+    left = pc.invert(pc.or_(pc.is_in(ids, pc.unique(fate["correction_id"])), pc.is_in(ids, rejected)))
     free = pc.or_(pc.equal(planned["approval"], ""), pc.is_in(ids, pa.array(sorted(made.approved), pa.string())))
     standing = pc.is_in(planned["pair"], pa.array(held, pa.string()))
     return Outcome(
@@ -162,13 +165,14 @@ def _judged(publication: Publication, plan: Planned, now: datetime) -> Outcome:
         waiting=planned.filter(pc.and_(left, pc.invert(free))),
         rejected=len(made.rejected),
         left_out=plan.left_out,
-        counts=_counts(publication),
+        refused=_refused(fate),
+        counts=_counts(fate),
     )
 
 
 def _send(
     publication: Publication,
-    corrections: pa.Table,
+    outcome: Outcome,
     pairs: list[str],
     token: str,
     progress: Progress,
@@ -177,7 +181,7 @@ def _send(
     """Send what is left of earlier waves, then the new corrections, then what had to be recomputed."""
     targets = publish_plan.targets(publication)
     for pair in pairs:
-        mine = corrections.filter(pc.equal(corrections["pair"], pair))
+        mine = outcome.corrections.filter(pc.equal(outcome.corrections["pair"], pair))
         if len(mine):
             _begin(publication, targets[pair], pair, mine)
 
@@ -192,7 +196,7 @@ def _send(
             for number in range(1, last_wave(publication.place, pair) + 1)
         ]
         if any(wave.unanswered() for wave in waves):
-            publication.tell(State.PUBLISHING, _counts(publication), [])
+            publication.tell(State.PUBLISHING, outcome.counts, [])
         trouble = send(waves, publication.lock, token, publication.config.now, beam_args, said)
         if trouble or not _again(publication, targets, pairs, beam_args):
             break
@@ -208,7 +212,8 @@ def _begin(publication: Publication, target: Target, pair: str, corrections: pa.
         sink.close()
     if target.rate is not None:
         size = max(1, min(size, target.rate))
-    remember(publication.workspace, target.name, publication.run_id)
+    until = pc.max(corrections["expires_at"]).as_py()
+    remember(publication.workspace, target.name, publication.run_id, until)
     number = last_wave(publication.place, pair) + 1
     write_wave(Wave(target, pair, number, publication.place), corrections, size)
 
@@ -254,9 +259,16 @@ def _read_back(target: Target, fate: pa.Table) -> pa.Table:
     return pa.Table.from_batches(found, fate.schema)
 
 
-def _counts(publication: Publication) -> dict[str, int]:
+def _counts(fate: pa.Table) -> dict[str, int]:
     """How many corrections have come how far."""
-    return dict(sorted(Counter(publication.fates()["status"].to_pylist()).items()))
+    return dict(sorted((each["values"], each["counts"]) for each in fate["status"].value_counts().to_pylist()))
+
+
+def _refused(fate: pa.Table) -> pa.Table:
+    """The corrections that were sent and did not take effect, by pair and key."""
+    without = pa.array([Status.REJECTED, Status.STALE, Status.EXPIRED], pa.string())
+    found = fate.filter(pc.is_in(fate["status"], without))
+    return found.sort_by([(name, "ascending") for name in ("pair", "sku", "location")])
 
 
 def _pairs(publication: Publication) -> Iterable[str]:

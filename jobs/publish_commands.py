@@ -61,6 +61,10 @@ class Published:
             "rejected": outcome.rejected,
             "left_out": dict(outcome.left_out),
             "counts": dict(outcome.counts),
+            "refused": [
+                {name: str(row[name]) for name in _REFUSED}
+                for row in outcome.refused.select(list(_REFUSED)).to_pylist()
+            ],
             "trouble": list(outcome.trouble),
         }
 
@@ -100,12 +104,16 @@ class Published:
             yield f"{_count(number_of, 'correction')} left out: {why}"
         if outcome.counts:
             yield counts_text(outcome.counts)
+        if len(outcome.refused):
+            shown = outcome.refused.slice(0, _SHOWN).select(list(_REFUSED)).to_pylist()
+            yield text.table(shown, list(_REFUSED))
         for line in outcome.trouble:
             yield f"not reached: {line}; what is left goes out with: recon publish {outcome.run_id} --apply"
         if not outcome.applied and len(outcome.corrections):
             yield f"nothing was sent; to send: recon publish {outcome.run_id} --apply"
 
 
+_REFUSED = ("pair", "sku", "location", "status", "message")
 _COLUMNS = ("pair", "sku", "location", "mode", "change_from", "value", "delta", "reason")
 
 

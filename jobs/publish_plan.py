@@ -113,18 +113,17 @@ def _planned(publication: Publication, corrections: pa.Table, target: Target, no
     rules = publication.rules
     owner = publication.config.system(target.name)
     words = owner.sink.reasons if owner.sink else {}
-    why = corrections["reason"].to_pylist()
     decided: dict[str, Any] = {
-        "mode": [str(mode)] * len(why),
-        "reason": [words.get(reason, reason) for reason in why],
-        "status": ["PROPOSED"] * len(why),
-        "run_id": [publication.run_id] * len(why),
+        "mode": str(mode),
+        "reason": _told(corrections["reason"], words),
+        "status": "PROPOSED",
+        "run_id": publication.run_id,
         "reference": pc.binary_join_element_wise("gid://recon/Correction/", corrections["correction_id"], ""),
         "why": corrections["reason"],
         "approval": approvals.why(corrections, rules.approval.rules()),
-        "attempt": [1] * len(why),
-        "created_at": [now] * len(why),
-        "expires_at": [now + rules.expires] * len(why),
+        "attempt": 1,
+        "created_at": now,
+        "expires_at": now + rules.expires,
     }
     schema = outgoing_schema(publication.config.decimals)
     columns = [_column(decided, corrections, field) for field in schema]
@@ -132,19 +131,30 @@ def _planned(publication: Publication, corrections: pa.Table, target: Target, no
 
 
 def _column(decided: Mapping[str, Any], corrections: pa.Table, field: pa.Field) -> pa.ChunkedArray | pa.Array:
-    made = decided.get(field.name)
-    if made is None:
+    """A column that was decided here, one value for all where it is no column; or as the run has it."""
+    made = decided.get(field.name, corrections)
+    if made is corrections:
         return corrections[field.name].cast(field.type)
-    return pa.array(made, field.type) if isinstance(made, list) else made
+    if isinstance(made, pa.Array | pa.ChunkedArray):
+        return made.cast(field.type)
+    if isinstance(made, list):
+        return pa.array(made, field.type)
+    return pa.repeat(pa.scalar(made, field.type), len(corrections))
+
+
+def _told(column: pa.ChunkedArray, words: Mapping[str, str]) -> pa.Array:
+    """A column of text with the words that stand for others."""
+    coded = column.combine_chunks().dictionary_encode()
+    return pa.array([words.get(text, text) for text in coded.dictionary.to_pylist()], pa.string()).take(coded.indices)
 
 
 def _named(publication: Publication, corrections: pa.Table, system: str) -> pa.Table:
     """The corrections with `target_sku`, the name that the target's own aliases have for the SKU."""
     own = own_names(publication.config.system(system))
-    names = [own.get(sku, [sku]) for sku in corrections["sku"].to_pylist()]
-    told = pa.array([each[0] if len(each) == 1 else None for each in names], pa.string())
-    found = corrections.append_column("target_sku", told)
-    return found.filter(pc.is_valid(found["target_sku"]))
+    ambiguous = [sku for sku, names in own.items() if len(names) > 1]
+    known = corrections.filter(pc.invert(pc.is_in(corrections["sku"], pa.array(ambiguous, pa.string()))))
+    words = {sku: names[0] for sku, names in own.items()}
+    return known.append_column("target_sku", _told(known["sku"], words) if words else known["sku"])
 
 
 def _without(corrections: pa.Table, keys: pa.Table) -> pa.Table:

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from jobs import plan
 from jobs.publication import Publication
@@ -96,7 +97,7 @@ def _moved(
     names = [name for name in schema.names if not name.startswith("source_")]
     feed = pa.schema([schema.field(name) for name in names])
     tables = [table.cast(feed) for snapshot in taken for table in snapshot.read(names)]
-    own = events_of(publication.workspace, system, profile, config.decimals)
+    own = events_of(publication.workspace, system, profile, config.decimals, pc.min(stale["as_of"]).as_py())
     events = pa.concat_tables([*tables, own.select(names)])
     keys = stale.select(["sku", "location", "as_of"])
     found = published.moved(keys, events, profile, publication.now, config.decimals)

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from jobs import lifecycle, plan, run_state
+from jobs import lifecycle, plan, published, run_state
 from jobs.config import Config, load
 from jobs.lease import held, living
 from jobs.run_state import CAPTURED, FAULTS, PLAN, SUMMARY, RunState
@@ -104,7 +104,7 @@ def _pin(workspace: Workspace, pin: str | None, unpin: str | None) -> None:
 def _plan(config: Config, workspace: Workspace, states: list[RunState], busy: bool, applied: bool) -> Collected:
     now = datetime.now(UTC)
     rules = config.retention
-    needed = _needed(workspace, states, rules.keep_last)
+    needed = _needed(config, workspace, states)
     deleted: list[Item] = []
     kept: list[Item] = []
     for state in states:
@@ -129,8 +129,9 @@ def _plan(config: Config, workspace: Workspace, states: list[RunState], busy: bo
     return Collected(applied, (*deleted, *leftovers), tuple(kept))
 
 
-def _needed(workspace: Workspace, states: list[RunState], keep_last: int) -> dict[str, str]:
+def _needed(config: Config, workspace: Workspace, states: list[RunState]) -> dict[str, str]:
     """Why each run that is needed is, whatever its age."""
+    keep_last = config.retention.keep_last
     why: dict[str, str] = {}
     by_job: dict[str | None, list[RunState]] = {}
     newest: dict[str, tuple[tuple[datetime, datetime], str]] = {}
@@ -145,7 +146,7 @@ def _needed(workspace: Workspace, states: list[RunState], keep_last: int) -> dic
             judged = (datetime.fromisoformat(summary["now"]), state.started_at)
             for pair in summary["pairs"]:
                 newest[pair] = max(newest.get(pair, (judged, state.run_id)), (judged, state.run_id))
-    for run_id in _sent(workspace):
+    for run_id in _sent(config, workspace):
         why.setdefault(run_id, "the next runs expect what it has published")
     for found in by_job.values():
         for state in [each for each in found if each.finished][-keep_last:]:
@@ -159,11 +160,10 @@ def _needed(workspace: Workspace, states: list[RunState], keep_last: int) -> dic
     return why
 
 
-def _sent(workspace: Workspace) -> set[str]:
-    """The runs whose receipts say what was sent to a system (`jobs.published`)."""
-    systems = filesystem.list_dirs(filesystem.join(workspace.root, "published"))
-    paths = [path for system in systems for path in filesystem.list_files(system)]
-    return {path.rsplit("/", 1)[-1].removesuffix(".json") for path in paths}
+def _sent(config: Config, workspace: Workspace) -> set[str]:
+    """The runs whose receipts still say what was sent to a system (`jobs.published`)."""
+    systems = [path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.list_dirs(f"{workspace.root}/published")]
+    return {run for system in systems for run in published.open_runs(workspace, system, config.decimals)}
 
 
 def _first_seen(directory: str, pair: str) -> set[str]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from jobs import plan, records
 from jobs.config import BalancePair, Config
-from jobs.published import settle
+from jobs.published import carry, settle
 from jobs.run_state import FAULTS
 from jobs.summary import pair_summary, snapshot_summary
 from jobs.validate import validate_outputs
@@ -152,6 +152,8 @@ def _reconciled(run: Run, pairs: list[str], sources: Sources) -> dict[str, dict[
     summaries = {task.pair.name: _pair(run, task, tallies) for task in tasks}
     for name in summaries:
         settle(run.workspace, run.run_id, name, run.config.decimals)
+    for target in dict.fromkeys(task.pair.a.system for task in tasks):
+        carry(run.workspace, target, run.config.decimals, run.now)
     return summaries
 
 

@@ -50,7 +50,7 @@ def locked(path: str, owner: str, what: str, patience: float = PATIENCE) -> Iter
         with suppress(Unreachable):
             current = _read(path)
             if current is not None and json.loads(current)["token"] == token:
-                _exchange(path, current, None)
+                exchange(path, current, None)
 
 
 def check(path: str, token: str) -> None:
@@ -67,7 +67,7 @@ def _acquire(path: str, record: dict[str, Any], what: str, patience: float) -> b
         if found is not None and not _gone(path, found, patience):
             holder = json.loads(_read(path) or found)
             raise Refused(f"{holder['owner']} on {holder['host']} is {what} since {holder['since']}")
-        if _exchange(path, found, wanted):
+        if exchange(path, found, wanted):
             return wanted
 
 
@@ -94,9 +94,14 @@ def _beat(path: str, record: dict[str, Any], text: bytes, done: threading.Event)
         record["beat"] += 1
         following = json.dumps(record).encode()
         with suppress(Unreachable):
-            if not _exchange(path, text, following):
+            if exchange(path, text, following):
+                text = following
+                continue
+            # An exchange whose answer was lost may have been done: then it is still ours.
+            found = _read(path)
+            if found is None or json.loads(found)["token"] != record["token"]:
                 return
-            text = following
+            text = found
 
 
 def _read(path: str) -> bytes | None:
@@ -109,10 +114,10 @@ def _read(path: str) -> bytes | None:
         return None
 
 
-def _exchange(path: str, expected: bytes | None, wanted: bytes | None) -> bool:
-    """Replace the file's text (None: no file) if it still is `expected`; whether it was."""
+def exchange(path: str, expected: bytes | None, wanted: bytes | None) -> bool:
+    """Replace a file's text (None: no file) if it still is `expected`; whether it was. Raises `Unreachable`."""
     if filesystem.is_remote(path):
-        return _exchange_object(path, expected, wanted)
+        return _exchanged_object(path, expected, wanted)
     guard = Path(f"{path}.guard")
     try:
         guard.parent.mkdir(parents=True, exist_ok=True)
@@ -129,14 +134,15 @@ def _exchange(path: str, expected: bytes | None, wanted: bytes | None) -> bool:
         raise Unreachable(f"{path}: {error.strerror or error}") from error
 
 
-def _exchange_object(path: str, expected: bytes | None, wanted: bytes | None) -> bool:
+def _exchanged_object(path: str, expected: bytes | None, wanted: bytes | None) -> bool:
     """The same for an object: the service compares its generation."""
-    from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed
+    from google.api_core.exceptions import GoogleAPICallError, NotFound, PreconditionFailed
     from google.cloud import storage
 
     bucket, _, name = path.removeprefix("gs://").partition("/")
     try:
-        blob = storage.Client().bucket(bucket).get_blob(name)
+        objects = storage.Client().bucket(bucket)
+        blob = objects.get_blob(name)
         current = None if blob is None else blob.download_as_bytes()
         if current != expected:
             return False
@@ -145,9 +151,10 @@ def _exchange_object(path: str, expected: bytes | None, wanted: bytes | None) ->
             if blob is not None:
                 blob.delete(if_generation_match=generation)
         else:
-            storage.Client().bucket(bucket).blob(name).upload_from_string(wanted, if_generation_match=generation)
-    except PreconditionFailed:
-        return False
+            objects.blob(name).upload_from_string(wanted, if_generation_match=generation)
+    except (PreconditionFailed, NotFound):
+        # Somebody was faster: another one, or an earlier try of ours whose answer was lost.
+        return _read(path) == wanted
     except GoogleAPICallError as error:
         raise Unreachable(f"{path}: {' '.join(str(error).split())[:300]}") from error
     return True

@@ -160,9 +160,7 @@ def send_lane(lane: Lane, progress: Callable[[int], None] = lambda done: None) -
         filesystem.write_atomic(trouble, f"{lane.wave.target.name}: {error}".encode())
 
 
-def send_batch(
-    sink: Sink, corrections: pa.Table, clock: Callable[[], datetime], pauses: tuple[float, ...] = PAUSES
-) -> pa.Table:
+def send_batch(sink: Sink, corrections: pa.Table, clock: Callable[[], datetime]) -> pa.Table:
     """Send one batch and return its receipts, a row a correction, in their order.
 
     What has expired is not sent. Without an answer, the same batch goes again with the same keys. Where
@@ -172,7 +170,6 @@ def send_batch(
         sink: where to.
         corrections: rows of `outgoing_schema`.
         clock: says what time it is.
-        pauses: seconds before each further attempt.
 
     Raises:
         Unreachable: no answer to any attempt.
@@ -185,7 +182,7 @@ def send_batch(
     )
     due = corrections.filter(pc.invert(expired))
     sent = corrections_of(due)
-    answers = _answers(sink, sent, pauses) if sent else []
+    answers = _answers(sink, sent) if sent else []
     answers = _read_back(sink, sent, answers)
     late = [Receipt(key, Status.EXPIRED, "expired before it was sent")
             for key in corrections.filter(expired)["idempotency_key"].to_pylist()]  # fmt: skip
@@ -230,8 +227,8 @@ def _lanes(wave: Wave, lock_path: str, token: str, clock: datetime | None) -> li
     return [Lane(wave, n, tuple(batches[n::lanes]), pace, lock_path, token, clock) for n in range(lanes)]
 
 
-def _answers(sink: Sink, sent: list[Correction], pauses: tuple[float, ...]) -> list[Receipt]:
-    for pause in (*pauses, None):
+def _answers(sink: Sink, sent: list[Correction]) -> list[Receipt]:
+    for pause in (*PAUSES, None):
         try:
             answers = sink.send(sent)
             break

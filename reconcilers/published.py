@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from reconcilers.profiles import EffectProfile
 from reconcilers.schemas import Kind, events_schema, quantity_type
@@ -29,28 +30,55 @@ def fates(outgoing: pa.Table, receipts: pa.Table) -> pa.Table:
         return con.sql("from fate").to_arrow_table().select(receipts.column_names).cast(receipts.schema)
 
 
-def events(fate: pa.Table, profile: EffectProfile, scale: int) -> pa.Table:
-    """What published corrections did to the number of their target, as events (`events_schema`).
+def postings(fate: pa.Table, scale: int) -> pa.Table:
+    """What published corrections did, whatever number shows it (`events_schema`).
 
     Two a correction: the fault (at the instant of the snapshot that showed it) and its correction (when
-    the target took it). A number that does not move on PUBLISH has none.
+    the target took it).
 
     Args:
         fate: rows of `fates`, all of one target.
-        profile: the target's.
         scale: decimal places of a quantity.
     """
     schema = events_schema(scale)
-    sign = profile.coefficient(Kind.PUBLISH)
-    if sign == 0 or not len(fate):
+    if not len(fate):
         return schema.empty_table()
     with connect() as con:
         con.register("fate", fate)
         con.execute(_SQL["published"])
-        found = con.sql(
-            f"select * replace ({sign} * quantity as quantity) from published_event order by ref, posted_at"
-        )
+        found = con.sql("from published_event order by ref, posted_at")
         return found.to_arrow_table().select(schema.names).cast(schema)
+
+
+def summed(posted: pa.Table) -> pa.Table:
+    """The same as one posting a key, for numbers that are younger than all of them (`events_schema`).
+
+    It goes by the last of them. What adds up to nothing, as a correction does that left nothing on purpose,
+    needs none.
+    """
+    with connect() as con:
+        con.register("posted", posted)
+        found = con.sql(
+            """
+            select
+                arg_max(event_id, (posted_at, event_id)) as event_id, 'PUBLISH' as kind,
+                arg_max(ref, (posted_at, event_id)) as ref, null as doc, sku, location,
+                sum(quantity) as quantity, null as document_quantity, max(posted_at) as posted_at,
+                'carried' as source_file, 0 as source_line
+            from posted group by sku, location having sum(quantity) <> 0 order by sku, location
+            """
+        )
+        return found.to_arrow_table().select(posted.column_names).cast(posted.schema)
+
+
+def events(posted: pa.Table, profile: EffectProfile, scale: int) -> pa.Table:
+    """Postings as the events of a number; one that does not move on PUBLISH has none."""
+    sign = profile.coefficient(Kind.PUBLISH)
+    if sign == 0 or not len(posted):
+        return events_schema(scale).empty_table()
+    at = posted.schema.get_field_index("quantity")
+    moved = pc.multiply(posted["quantity"], sign).cast(posted.schema.field(at).type)
+    return posted.set_column(at, posted.schema.field(at), moved)
 
 
 def settled(fate: pa.Table, levels: pa.Table) -> pa.Table:

@@ -24,6 +24,7 @@ from pipelines import filesystem
 from pipelines.connectors import Batch, Context, Plan, csv_text, json_lines
 from reconcilers.corrections import Correction, Mode, Receipt, Status
 from reconcilers.errors import ConfigError, Unreachable
+from reconcilers.formulas import defused_cell
 from reconcilers.messages import to_json, to_message
 
 SUMMARY = "CSV, JSON Lines and Parquet files, plain, gzip or zstd, local or gs://"
@@ -421,4 +422,4 @@ def _table(corrections: Sequence[Correction]) -> str:
 
 def _plain(name: str, value: str | None) -> str | None:
     is_text = name not in ("value", "change_from", "delta")
-    return f"'{value}" if is_text and value and value[0] in "=+-@\t\r\n" else value
+    return defused_cell(value) if is_text and value else value

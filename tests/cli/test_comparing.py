@@ -49,6 +49,18 @@ def test_two_files_one_command(shop):
         assert line in done.out
 
 
+def test_a_difference_is_no_formula_in_a_spreadsheet(shop):
+    (shop / "left.csv").write_text("sku,price,name\n=A1,-7,@cup\nB,1,+1-1\n")
+    (shop / "right.csv").write_text("sku,price,name\n=A1,-8,cup\nB,1,Pot\n")
+    assert recon("compare", "left.csv", "right.csv", "-k", "sku", "-o", "all.csv", at=shop).code == 1
+    rows = [line.split(",")[1:5] for line in (shop / "all.csv").read_text().splitlines()[1:]]
+    assert sorted(rows) == [
+        ["'=A1", "name", "'@cup", "cup"],
+        ["'=A1", "price", "-7", "-8"],
+        ["B", "name", "'+1-1", "Pot"],
+    ]
+
+
 def test_a_tolerance_compares_numbers_and_json_has_everything(shop):
     options = ("--tolerance", "price=0.01", "--ignore", "name", "--json", "-o", "all.csv", "--html", "report.html")
     done = recon("compare", "left.csv", "right.csv", "-k", "sku", *options, at=shop)

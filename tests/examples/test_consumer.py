@@ -86,6 +86,20 @@ def test_a_signature_is_of_this_body_this_secret_and_now():
         assert not wrong
 
 
+def test_signatures_are_compared_in_constant_time(monkeypatch):
+    """Only `hmac.compare_digest` decides, over the whole of each: how long it takes tells nothing."""
+    header, compared = signature(b"{}", 1000), []
+
+    def compare(expected, given):
+        compared.append((len(expected), given))
+        return False
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert not is_signed(SECRET, f"v1=0,{header},v1=1", b"{}", 1000)
+    given = header.partition("v1=")[2].encode()
+    assert compared == [(64, b"0"), (64, given), (64, b"1")]
+
+
 def test_the_service_takes_signed_batches_only(tmp_path):
     with consumer(tmp_path) as service:
         service.stock({("S1", "web"): 10})

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from storage import storage
 
 from jobs.audit import AuditLog
+from pipelines import filesystem
 from reconcilers.errors import Unreachable
 
 
@@ -121,3 +124,35 @@ def test_two_writers_make_one_chain(tmp_path):
         writer.join(60)
     found = AuditLog(str(tmp_path)).verify()
     assert (found.records, found.problems) == (20, ())
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    with storage("recon-audit") as name:
+        yield name
+
+
+def test_writers_of_a_bucket_make_one_chain(bucket):
+    """Whoever loses the race for a number takes the next one."""
+    with ThreadPoolExecutor(3) as pool:
+        for done in [pool.submit(append, f"{bucket}/chain", name) for name in ("ann", "bob", "cyd")]:
+            done.result(60)
+    found = AuditLog(f"{bucket}/chain").verify()
+    assert (found.records, found.problems) == (30, ())
+
+
+def test_a_log_in_a_bucket_shows_what_was_changed_and_cut_off(bucket):
+    log = AuditLog(f"{bucket}/ws")
+    for number in range(3):
+        log.append("publish", "ann", f"run-{number}", {})
+    records = filesystem.list_files(f"{bucket}/ws/audit/records")
+    with filesystem.open_read(records[1]) as file:
+        text = file.read()
+    filesystem.write_atomic(records[1], text.replace(b"ann", b"eve"))
+    assert log.verify().problems == ("record 2: changed; its hash does not fit its text",)
+    filesystem.write_atomic(records[1], text)
+    assert log.verify().problems == ()
+    filesystem.delete(records[2])
+    assert "cut off" in log.verify().problems[0]
+    with pytest.raises(Unreachable, match="there were 3; see recon audit verify"):
+        log.append("publish", "ann", "run-3", {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -12,12 +13,16 @@ from pathlib import Path
 import pytest
 from consumers import SECRET, consumer
 from published_runs import OPEN, PAIR, configuration, correction, finished, publication, silent, snapshot
+from pubsub import PROJECT
+from storage import storage
 
 from jobs import publish
 from jobs.approve import decide
 from jobs.audit import AuditLog
 from jobs.publication import State
+from jobs.publish_commands import Published
 from jobs.rollback import propose_rollback
+from pipelines import filesystem, lock
 from reconcilers.errors import ConfigError, Refused, Unreachable
 
 pytestmark = pytest.mark.usefixtures("webhook")
@@ -32,13 +37,9 @@ def service(tmp_path_factory):
 @pytest.fixture
 def shop(service):
     """The consumer, empty, without faults."""
-    faults(service)
+    service.faults()
     service.clear()
     return service
-
-
-def faults(service, *names: str) -> None:
-    Path(f"{service.database}.faults").write_text(json.dumps(names))
 
 
 def webhook_of(service, **options) -> dict:
@@ -94,6 +95,26 @@ def test_a_run_published_twice_is_sent_once(tmp_path, shop):
     assert len(shop.applied()) == 1
 
 
+def test_a_workspace_in_a_bucket(tmp_path, shop):
+    """Plan, waves, receipts, lock and audit as objects; a second publisher is told, a second publish does nothing."""
+    with storage("recon-publish") as bucket:
+        rows = [correction("run-1", n, 10, 7) for n in range(5)]
+        config = a_run(tmp_path, shop, rows, webhook_of(shop, modes=["delta"])).config.file
+        for path in (tmp_path / ".recon").rglob("*"):
+            if path.is_file():
+                name = path.relative_to(tmp_path / ".recon").as_posix()
+                filesystem.write_atomic(f"{bucket}/ws/{name}", path.read_bytes())
+        configuration(tmp_path, webhook_of(shop, modes=["delta"]), workspace=f"{bucket}/ws")
+        run = publication(config)
+        with lock.locked(run.lock, "bob", "publishing run-1"), pytest.raises(Refused, match="bob on"):
+            publish.apply(run, "ann", silent)
+        for _ in range(2):
+            assert publish.apply(run, "ann", silent).counts == {"APPLIED": 5}
+        assert (numbers(shop), len(shop.applied())) == ([7] * 5, 5)
+        log = AuditLog(f"{bucket}/ws").verify()
+    assert (log.records, log.problems) == (4, ())
+
+
 def test_what_the_target_refuses_never_fails_its_batch(tmp_path, shop):
     rows = [correction("run-1", n, 10, 7) for n in range(4)]
     run = a_run(tmp_path, shop, rows)
@@ -103,11 +124,24 @@ def test_what_the_target_refuses_never_fails_its_batch(tmp_path, shop):
     assert numbers(shop) == [7, 7, 7]
 
 
+def test_what_did_not_take_effect_is_listed_with_its_reason(tmp_path, shop):
+    run = a_run(tmp_path, shop, [correction("run-1", n, 10, 7) for n in range(3)])
+    shop.clear()
+    shop.stock({("S0", "web"): 10, ("S1", "web"): 9})
+    done = Published(publish.apply(run, "ann", silent))
+    told = [("S1", "STALE", "shows 9, not 10, and no feed of orders says why")]
+    told += [("S2", "REJECTED", "no such SKU at this location")]
+    assert [(row["sku"], row["status"], row["message"]) for row in done.document()["refused"]] == told
+    lines = done.text().splitlines()
+    for sku, status, message in told:
+        assert f"{PAIR}  {sku}   web       {status:8}  {message}" in lines
+
+
 @pytest.mark.parametrize("fault", ["silent", "partial", "down"])
 def test_what_may_have_been_applied_goes_again_with_the_same_key(tmp_path, shop, fault):
     """Deltas: applied twice they would show."""
     run = a_run(tmp_path, shop, [correction("run-1", n, 10, 7) for n in range(4)], webhook_of(shop, modes=["delta"]))
-    faults(shop, fault)
+    shop.faults(fault)
     assert publish.apply(run, "ann", silent).counts == {"APPLIED": 4}
     assert numbers(shop) == [7] * 4
     assert len(shop.applied()) == 4
@@ -115,41 +149,50 @@ def test_what_may_have_been_applied_goes_again_with_the_same_key(tmp_path, shop,
 
 def test_a_target_that_goes_away_in_the_middle_gets_the_rest_later(tmp_path, shop, monkeypatch):
     monkeypatch.setattr("pipelines.publish.PAUSES", (0.0,))
-    monkeypatch.setattr("pipelines.publish.send_batch.__defaults__", ((0.0,),))
     run = a_run(tmp_path, shop, [correction("run-1", n, 10, 7) for n in range(12)], webhook_of(shop, modes=["delta"]))
-    faults(shop, "", "silent", "down", "down", "down")
+    shop.faults("", "silent", "down", "down", "down")
     outcome = publish.apply(run, "ann", silent)
     assert outcome.exit_code == 4
     assert run.state() is State.PUBLISHING
     assert outcome.counts["APPLIED"] == 4
-    faults(shop)
+    shop.faults()
     assert publish.apply(run, "ann", silent).counts == {"APPLIED": 12}
     assert numbers(shop) == [7] * 12
     assert len(shop.applied()) == 12
 
 
-ORDERS = {
-    "events": {
-        "connector": "files",
-        "path": "orders.csv",
-        "as_of": {"from": "mtime"},
-        "columns": {"ref": "ref", "kind": "kind", "sku": "sku", "location": "location", "quantity": "quantity",
-                    "posted_at": "posted_at"},
-    }
-}  # fmt: skip
+def test_a_broker_that_goes_away_in_the_middle_gets_the_rest_later(tmp_path, emulator, monkeypatch):
+    """Stopped after the first of three batches; what it had heard by then may come twice, with the same keys."""
+    monkeypatch.setattr("pipelines.publish.PAUSES", ())
+    monkeypatch.setattr("pipelines.connectors.pubsub_service.CALL_SECONDS", 3.0)
+    topic = emulator.topic()
+    subscription = emulator.subscription(topic)
+    sink = {"connector": "pubsub", "project": PROJECT, "topic": topic, "endpoint": emulator.endpoint, "ordered": False}
+    run = a_run(tmp_path, None, [correction("run-1", n, 10, 7) for n in range(2500)], sink)
+
+    def stopped(message: str, share: float) -> None:
+        emulator.process.send_signal(signal.SIGSTOP)
+
+    try:
+        outcome = publish.apply(run, "ann", stopped)
+    finally:
+        emulator.process.send_signal(signal.SIGCONT)
+    assert (outcome.exit_code, run.state()) == (4, State.PUBLISHING)
+    monkeypatch.setattr("pipelines.connectors.pubsub_service.CALL_SECONDS", 30.0)
+    assert publish.apply(run, "ann", silent).counts == {"SENT": 2500}
+    sent = [json.loads(message.data)["idempotency_key"] for message in emulator.backlog(subscription)]
+    assert set(sent) == set(run.fates()["idempotency_key"].to_pylist())
 
 
 def a_run_with_orders(tmp_path, shop, rows):
-    orders = shop.database.with_name("orders.csv")
-    orders.write_text("ref,kind,sku,location,quantity,posted_at\nold,PLACE,S1,web,1,2020-01-01T00:00:00Z\n")
-    feed = {"events": {**ORDERS["events"], "path": str(orders)}}
+    feed = {"events": {"connector": "sql", "url": f"sqlite:///{shop.database}", "table": "orders"}}
     return a_run(tmp_path, shop, rows, webhook_of(shop, database=str(shop.database)), owner=feed)
 
 
 def test_a_unit_that_sells_between_read_and_write_stays_sold(tmp_path, shop):
     """10 in the shop where 7 is right; one sells while we write: 6, under a new key, never 7 again."""
     run = a_run_with_orders(tmp_path, shop, [correction("run-1", n, 10, 7) for n in (1, 2)])
-    faults(shop, "sell:S1")
+    shop.faults("sell:S1")
     outcome = publish.apply(run, "ann", silent)
     assert outcome.counts == {"APPLIED": 2}
     assert numbers(shop) == [6, 7]
@@ -160,7 +203,7 @@ def test_a_unit_that_sells_between_read_and_write_stays_sold(tmp_path, shop):
 
 def test_a_number_that_changed_for_no_known_reason_is_left_alone(tmp_path, shop):
     run = a_run_with_orders(tmp_path, shop, [correction("run-1", 1, 10, 7)])
-    faults(shop, "steal:S1")
+    shop.faults("steal:S1")
     outcome = publish.apply(run, "ann", silent)
     assert (outcome.counts, numbers(shop)) == ({"STALE": 1}, [9])
     assert "shows 9, but 10 and the orders since make 10" in run.fates()["message"].to_pylist()[0]
@@ -168,7 +211,7 @@ def test_a_number_that_changed_for_no_known_reason_is_left_alone(tmp_path, shop)
 
 def test_a_number_that_somebody_corrected_already_needs_nothing(tmp_path, shop):
     run = a_run_with_orders(tmp_path, shop, [correction("run-1", 1, 10, 9)])
-    faults(shop, "steal:S1")
+    shop.faults("steal:S1")
     assert publish.apply(run, "ann", silent).counts == {"VERIFIED": 1}
     assert numbers(shop) == [9]
 

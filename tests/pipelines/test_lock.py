@@ -7,12 +7,15 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from storage import storage
 
-from pipelines import lock
+from pipelines import filesystem, lock
 from reconcilers.errors import Refused
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +89,52 @@ def test_a_lock_on_another_machine_is_only_watched(tmp_path):
     path.write_text(json.dumps({"token": "x", "owner": "ann", "host": "elsewhere", "pid": 2**22 + 1, "since": "then"}))
     with lock.locked(str(path), "bob", "publishing", patience=0.5):
         assert json.loads(path.read_text())["owner"] == "bob"
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    with storage("recon-lock") as name:
+        yield name
+
+
+def test_a_lock_in_a_bucket_has_one_holder(bucket):
+    path = f"{bucket}/publish/lock.json"
+    with lock.locked(path, "ann", "publishing run-1") as token:
+        lock.check(path, token)
+        with pytest.raises(Refused, match=r"^ann on .* is publishing since"), lock.locked(path, "bob", "publishing"):
+            pass
+    with lock.locked(path, "bob", "publishing") as mine:
+        lock.check(path, mine)
+        with pytest.raises(Refused, match="another process took over"):
+            lock.check(path, token)
+
+
+def test_a_lock_in_a_bucket_is_taken_over_from_whoever_is_gone(bucket):
+    path = f"{bucket}/left/lock.json"
+    left = {"token": "x", "owner": "ann", "host": "elsewhere", "pid": 1, "since": "then", "beat": 3}
+    filesystem.write_atomic(path, json.dumps(left).encode())
+    with lock.locked(path, "bob", "publishing", patience=0.5) as mine:
+        lock.check(path, mine)
+        with pytest.raises(Refused, match="another process took over"):
+            lock.check(path, "x")
+
+
+def test_of_many_that_want_an_object_one_gets_it(bucket):
+    """Each reads before anybody writes; the service takes one of the writes."""
+    path, names = f"{bucket}/wanted", [f"w{n}".encode() for n in range(8)]
+    together = threading.Barrier(len(names))
+
+    def want(name):
+        together.wait(20)
+        return lock.exchange(path, None, name)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        got = list(pool.map(want, names))
+    assert got.count(True) == 1
+    with filesystem.open_read(path) as file:
+        assert file.read() == names[got.index(True)]
+    # the same again is done already, whether or not its answer was heard
+    assert lock.exchange(path, names[got.index(True)], b"next")
+    assert not lock.exchange(path, names[got.index(True)], b"late")
+    assert lock.exchange(path, b"next", None)
+    assert not filesystem.exists(path)

@@ -38,13 +38,15 @@ def pair_of(target: str, as_of: datetime, now: datetime, safety: int = 0) -> Pai
     )
 
 
-def judged(world: World, target: str, as_of, now, writes=(), fate=None, safety=0):
-    """Reconcile the world at `as_of`, with `writes` (instant, delta) done to the target."""
+def judged(world: World, target: str, as_of, now, writes=(), fate=None, safety=0, carried=False):
+    """Reconcile the world at `as_of`, with `writes` (instant, delta) done to the target, added up where `carried`."""
     numbers = world.shown("a", target, as_of)
     numbers[KEY] += sum((delta for at, delta in writes if at <= as_of), Decimal(0))
     feed = world.feed("a")
     if fate is not None:
-        feed = pa.concat_tables([feed, published.events(fate, load(target), 4)])
+        posted = published.postings(fate, 4)
+        told = published.events(published.summed(posted) if carried else posted, load(target), 4)
+        feed = pa.concat_tables([feed, told])
     inputs = Inputs(stock(numbers), stock(world.shown("b", "erp.on_hand", as_of)), feed, world.feed("b"))
     return reconcile_bucket(inputs, pair_of(target, as_of, now, safety), "run", threads=1)
 
@@ -143,12 +145,34 @@ def test_undoing_brings_the_fault_back_only_when_it_is_written():
     assert found == [0, 0, 4]
 
 
+@given(
+    written=st.lists(st.tuples(st.integers(-4, 4), st.integers(-4, 4)), min_size=1, max_size=4),
+    orders=st.lists(st.tuples(st.integers(1, 3), st.floats(0.6, 2.9)), max_size=2),
+)
+@settings(max_examples=6, deadline=None)
+def test_corrections_of_long_ago_may_be_added_up(written, orders):
+    """A number that is younger than all of them is expected, and corrected, as if each stood for itself."""
+    rows = [
+        answered({**ROW, "correction_id": f"c{n}", "unexplained": Decimal(fault), "delta": Decimal(delta)}, hours(2))
+        for n, (fault, delta) in enumerate(written)
+    ]
+    writes = [(hours(2), Decimal(delta)) for _, delta in written]
+    each, added = (
+        judged(drifted(3, orders), "storefront.available", hours(3), hours(3), writes, pa.concat_tables(rows), 2, told)
+        for told in (False, True)
+    )
+    columns = ["sku", "location", "expected_diff", "unexplained", "atp", "publish"]
+    assert added.levels.select(columns) == each.levels.select(columns)
+    assert added.corrections["value"] == each.corrections["value"]
+
+
 def test_a_number_that_does_not_move_on_publish_has_no_events():
     fate = answered({**ROW, "unexplained": Decimal(1), "delta": Decimal(-1)}, hours(2))
     profile = load("storefront.available")
     without = replace(profile, effects={k: c for k, c in profile.effects.items() if k != Kind.PUBLISH})
-    assert published.events(fate, profile, 4).num_rows == 2
-    assert published.events(fate, without, 4).num_rows == 0
+    posted = published.postings(fate, 4)
+    assert published.events(posted, profile, 4).num_rows == 2
+    assert published.events(posted, without, 4).num_rows == 0
 
 
 def test_the_last_thing_known_counts_and_what_has_no_answer_may_have_been_applied():

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 from handmade import break_row, breaks_of, cause, corrections_of, document_row, in_flight_of
 
+from jobs.ad_hoc import validate_file
 from reports import html, model
 from reports.records import Report
 
@@ -148,6 +149,30 @@ def long_names(summary: dict[str, Any], in_flight: pa.Table) -> Report:
     breaks = breaks_of(break_row(**long, class_name="LATE", reason="ORDER_NOT_IMPORTED", causes=causes))
     late = in_flight_of(document_row("R" * 200, "LATE", "ORDER_NOT_IMPORTED", **long))
     return model.build(summary, breaks, corrections_of(), pa.concat_tables([in_flight, late]), [])
+
+
+def test_data_docs_show_hostile_text_as_text(chromium: str, tmp_path: Path) -> None:
+    """Values, names and descriptions that are markup: nothing of them runs, all of them can be read."""
+    image = "<img src=x onerror=alert(2)>"
+    (tmp_path / "stock.csv").write_text(f"sku,{EVIL}\n{EVIL},1\n{image},2\n12,3\n", encoding="utf-8")
+    matches = {
+        "type": "expect_column_values_to_match_regex",
+        "kwargs": {"column": "sku", "regex": "^[0-9]+$"},
+        "severity": "warning",
+        "description": f"digits {image}",
+    }
+    (tmp_path / "suite.json").write_text(json.dumps({"name": EVIL, "expectations": [matches]}), encoding="utf-8")
+    validate_file([str(tmp_path / "stock.csv")], tmp_path / "suite.json", tmp_path / "out")
+    ending = f"<script>{TELL} tell([problems, document.body.innerText]);</script>"
+    shown = ""
+    for page in sorted((tmp_path / "out").glob("*.html")):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace("<head>", "<head>" + LISTEN, 1).replace("</body>", ending + "</body>", 1))
+        problems, said = found_in(browse(chromium, page, "--dump-dom"))
+        assert problems == []
+        shown += said
+    assert EVIL in shown
+    assert image in shown
 
 
 @pytest.mark.parametrize("width", [360, 768, 1024])

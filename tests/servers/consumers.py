@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sqlite3
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,9 @@ from examples.consumer import connect
 
 ROOT = Path(__file__).parents[2]
 SECRET = "a secret of a test only"
+
+#: What a shop sells beside; the consumer itself knows nothing of it.
+ORDERS = "create table orders (ref text, kind text, sku text, location text, quantity text, posted_at text)"
 
 
 def free_port() -> int:
@@ -42,12 +46,16 @@ class Consumer:
     def clear(self) -> None:
         """Forget everything."""
         with sqlite3.connect(self.database, timeout=30) as connection:
-            connection.executescript("delete from stock; delete from applied")
+            connection.executescript("delete from stock; delete from applied; delete from orders")
 
     def forget(self) -> None:
         """Forget which keys were applied, which a consumer must not."""
         with sqlite3.connect(self.database, timeout=30) as connection:
             connection.executescript("delete from applied")
+
+    def faults(self, *names: str) -> None:
+        """What goes wrong with the next requests, one each; a `faulty_consumer` only."""
+        Path(f"{self.database}.faults").write_text(json.dumps(names))
 
     def shown(self) -> dict[tuple[str, str], Decimal]:
         with sqlite3.connect(self.database, timeout=30) as connection:
@@ -64,7 +72,8 @@ class Consumer:
 def consumer(directory: Path, module: str = "examples.consumer"):
     """The consumer, listening."""
     database, port = directory / "shop.db", free_port()
-    connect(str(database)).close()
+    with closing(connect(str(database))) as connection:
+        connection.execute(ORDERS)
     environment = {**os.environ, "RECON_SECRET": SECRET, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests' / 'servers'}"}
     command = [sys.executable, "-m", module, str(database), "--port", str(port)]
     process = subprocess.Popen(command, env=environment, cwd=directory)

@@ -1,8 +1,8 @@
 """The example consumer with faults, one a request, as listed in `<database>.faults` (a JSON list).
 
-`silent`: applies, and never answers. `partial`: applies, and answers half of the lines. `down`: closes the
-connection at once. `sell:SKU`: sells one unit of a SKU before it looks, and posts the order to `orders.csv`.
-`steal:SKU`: the same without an order.
+`silent`: applies, and hangs up. `hang`: applies, and never answers. `partial`: applies, and answers half of the
+lines. `down`: closes the connection at once. `busy`: turns it away (429). `sell:SKU`: sells one unit of a SKU
+before it looks, and notes the order (table `orders`). `steal:SKU`: the same without an order.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ class Faulty(consumer.Handler):
         if name == "down":
             self.connection.close()
             return
+        if name == "busy":
+            self.answer(429, {"error": "busy"})
+            return
         if name in ("sell", "steal"):
             self.sell(sku, posted=name == "sell")
         super().do_POST()
@@ -38,15 +41,19 @@ class Faulty(consumer.Handler):
 
     def sell(self, sku: str, *, posted: bool) -> None:
         with sqlite3.connect(self.database, timeout=30) as connection:
-            (shown,) = connection.execute("select quantity from stock where sku = ?", (sku,)).fetchone()
+            query = "select quantity, location from stock where sku = ?"
+            shown, place = connection.execute(query, (sku,)).fetchone()
             connection.execute("update stock set quantity = ? where sku = ?", (str(Decimal(shown) - 1), sku))
-        if posted:
-            with Path(self.database).with_name("orders.csv").open("a") as file:
-                file.write(f"late-{sku},PLACE,{sku},web,1,{datetime.now(UTC).isoformat()}\n")
+            if posted:
+                row = (f"late-{sku}", sku, place, datetime.now(UTC).isoformat())
+                connection.execute("insert into orders values (?, 'PLACE', ?, ?, '1', ?)", row)
 
     def answer(self, status, document):
         if self.fault == "silent":
             self.connection.close()
+            return
+        if self.fault == "hang":
+            self.connection.recv(1)
             return
         if self.fault == "partial" and "results" in document:
             document = {"results": document["results"][::2]}

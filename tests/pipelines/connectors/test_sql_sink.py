@@ -177,6 +177,17 @@ def test_numbers_as_keys_and_whole_numbers_as_quantities(shop):
     assert target.observe([("12", "1"), ("13", "1")]) == {("12", "1"): 5, ("13", "1"): 0}
 
 
+@pytest.mark.parametrize("kind", ["double precision", "real", "text", "numeric", "bigint"])
+def test_a_number_of_any_kind_in_postgresql(postgresql, kind):
+    postgresql.run(f"drop table if exists kinds; create table kinds (sku char(6), location text, quantity {kind})")
+    postgresql.run("insert into kinds values ('A', 'w', '7'), ('B', 'w', '3')")
+    target = sink(postgresql, table="kinds", columns={})
+    assert statuses(target.send([correction("A", 7, 9), correction("B", delta=-2), correction("A", 9, 8)])) == [
+        APPLIED, APPLIED, APPLIED,
+    ]  # fmt: skip
+    assert target.observe([("A", "w"), ("B", "w")]) == {("A", "w"): 8, ("B", "w"): 1}
+
+
 def test_senders_at_the_same_time_apply_each_key_once(shop):
     """Four senders of the same forty deltas, in different orders and batches."""
     lines = [correction("ABC"[n % 3], delta=1) for n in range(40)]
