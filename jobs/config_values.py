@@ -315,3 +315,12 @@ class Strict(BaseModel):
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
         return self._written.items()
+
+
+def belongs(place: str) -> Any:
+    """A key that only the other kind of dataset has."""
+
+    def refuse(_: Any) -> None:
+        raise wrong(f"belongs to {place}")
+
+    return BeforeValidator(refuse)

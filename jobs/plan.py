@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from jobs import records
-from jobs.config import BalancePair, Config, Dataset, PairConfig, System
+from jobs.config import Config
 from jobs.config_orders import Spelling
+from jobs.config_pair import BalancePair, PairConfig
+from jobs.config_system import Dataset, System
 from jobs.config_tables import text_table
 from jobs.published import events_snapshot
 from jobs.workspace import Workspace

@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from jobs import plan, records
-from jobs.config import BalancePair, Config
+from jobs.config import Config
+from jobs.config_pair import BalancePair
 from jobs.published import carry, settle
 from jobs.run_state import FAULTS
 from jobs.summary import pair_summary, snapshot_summary

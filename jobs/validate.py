@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import pyarrow as pa
 
 from jobs import plan, records
-from jobs.config import Config, Dataset
+from jobs.config import Config
 from jobs.config_expectations import Expectations
 from jobs.config_records import Records
+from jobs.config_system import Dataset
 from jobs.quality import Judged, Occasion, write_reports
 from pipelines import connectors, filesystem, snapshots
 from pipelines.snapshots import Snapshot, dataset_schema

@@ -113,7 +113,8 @@ def pipeline(
             if expected is None:
                 raise
             raise expected from None
-    _add(counters, counted(result))
+    if counters is not None:
+        _add(counters, counted(result))
 
 
 class Count(beam.DoFn):  # type: ignore[misc]

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from jobs import config, config_balance, config_deploy, config_publish, config_records
+from jobs import (
+    config,
+    config_balance,
+    config_deploy,
+    config_observe,
+    config_orders,
+    config_pair,
+    config_publish,
+    config_records,
+    config_schedule,
+    config_system,
+)
 
 TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 
@@ -15,11 +26,11 @@ TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
     "model",
     [
         config.Config,
-        config.System,
-        config.Stock,
-        config.Events,
-        config.PairConfig,
-        config.BalancePair,
+        config_system.System,
+        config_system.Stock,
+        config_system.Events,
+        config_pair.PairConfig,
+        config_pair.BalancePair,
         config_balance.Balance,
         config_balance.Figure,
         config_balance.Postings,
@@ -29,13 +40,15 @@ TEXT = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encod
         config_publish.PublishGates,
         config_publish.Approval,
         config_publish.Publish,
+        config_orders.OrderLines,
+        config_orders.OrdersPair,
         config_records.Records,
         config_records.RecordsPair,
         config_records.FieldRule,
         config_records.Conditions,
-        config.Schedule,
-        config.Observe,
-        config.Retention,
+        config_schedule.Schedule,
+        config_observe.Observe,
+        config_observe.Retention,
     ],
     ids=str,
 )

@@ -101,7 +101,7 @@ def test_doctor_tries_them_all_and_takes_nothing(systems, emulator):
 def test_a_capture_that_fails_before_the_taps_manifest_leaves_nothing(systems, failed, warehouse):
     assert failed.endswith("no space left on device")
     assert taken(systems) == []
-    assert "recon" not in {each.dataset_id for each in warehouse.client.list_datasets()}
+    assert merchant.DATASET not in {each.dataset_id for each in warehouse.client.list_datasets()}
 
 
 def test_each_key_is_what_it_is(systems, first):
@@ -130,15 +130,17 @@ def test_the_second_run_says_the_same(systems, first, second):
 
 def test_bigquery_has_both_runs_once(systems, first, second, warehouse):
     runs = [first["run_id"], second["run_id"]]
-    assert warehouse.run("select run_id, job, `keys` from recon.runs order by 1") == [(r, "nightly", 7) for r in runs]
-    rows = warehouse.run("select run_id, sku, location, class, reason, unexplained from recon.levels")
+    assert warehouse.run("select run_id, job, `keys` from merchant.runs order by 1") == [
+        (r, "nightly", 7) for r in runs
+    ]
+    rows = warehouse.run("select run_id, sku, location, class, reason, unexplained from merchant.levels")
     assert sorted(rows, key=repr) == sorted(
         ((run, *key, *verdict) for run in runs for key, verdict in merchant.VERDICTS.items()), key=repr
     )
-    seen = warehouse.run("select sku, runs_seen from recon.current_breaks order by 1")
+    seen = warehouse.run("select sku, runs_seen from merchant.current_breaks order by 1")
     assert seen == [("DRIFT", 2), ("LATE", 2), ("LOST", 2)]
     send(systems.config, runs[0])
-    assert sorted(warehouse.run("select run_id, sku, location, class, reason, unexplained from recon.levels"),
+    assert sorted(warehouse.run("select run_id, sku, location, class, reason, unexplained from merchant.levels"),
                   key=repr) == sorted(rows, key=repr)  # fmt: skip
 
 

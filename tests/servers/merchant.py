@@ -22,6 +22,9 @@ import examples
 
 EXAMPLE = Path(examples.__file__).parent / "systems.yaml"
 
+#: Where its results go: the tests of other modules have a `recon` of their own.
+DATASET = "merchant"
+
 #: sku, location → class, reason, and what no document explains.
 VERDICTS = {
     ("AGREES", "Warehouse"): ("MATCHED", None, Decimal(0)),
@@ -79,7 +82,7 @@ def merchant(directory: Path, postgresql: Any, shop: shopify.Shop, emulator: Any
               "ERP_URL": postgresql.url}  # fmt: skip
     document = yaml.safe_load(Template(EXAMPLE.read_text(encoding="utf-8")).substitute(places))
     document["systems"]["storefront"]["events"][1] |= {"endpoint": emulator.endpoint, "quiet": "PT1S"}
-    document["outputs"]["bigquery"] |= warehouse.endpoint
+    document["outputs"]["bigquery"] |= {**warehouse.endpoint, "dataset": DATASET}
     found.config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     return found
 
