@@ -8,7 +8,7 @@ parity test holds this module against its own pandas engine.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -27,7 +27,7 @@ from pandas.core.dtypes import dtypes
 from expectations import refusals
 from expectations.listing import KEY, ORIGIN, Failing, Samples
 from expectations.measure import check, supported
-from expectations.metrics import SAMPLE, Metric, Values, failing, finish
+from expectations.metrics import BUCKETED_BY, SAMPLE, Metric, Values, failing, finish
 from expectations.row_conditions import to_sql
 from reconcilers.errors import ConfigError
 
@@ -104,8 +104,8 @@ class Plan:
         )
 
 
-def plan(suite: gx.ExpectationSuite, schema: pa.Schema) -> Plan:
-    """What has to be measured for a suite of rows with this schema.
+def plan(suite: gx.ExpectationSuite, schema: pa.Schema, keyed_by: Sequence[str] = (BUCKETED_BY,)) -> Plan:
+    """What has to be measured for a suite of rows with this schema, spread over buckets by `keyed_by`.
 
     Raises:
         ConfigError: every expectation that cannot be judged exactly, a line each: a column does not
@@ -120,19 +120,19 @@ def plan(suite: gx.ExpectationSuite, schema: pa.Schema) -> Plan:
             problems.append(_problem(suite, expectation, error))
     found = Plan(suite, schema, engine, tuple(asked))
     try:
-        check(found.metrics, schema)
+        check(found.metrics, schema, keyed_by)
     except ConfigError:
-        problems += _unfit(found)
+        problems += _unfit(found, keyed_by)
     if problems:
         raise ConfigError(problems)
     return found
 
 
-def _unfit(plan_: Plan) -> Iterator[str]:
+def _unfit(plan_: Plan, keyed_by: Sequence[str]) -> Iterator[str]:
     """The expectations whose metrics do not fit the rows, one by one."""
     for each in plan_.asked:
         try:
-            check([m for _, m in each.configurations if _of_rows(m)], plan_.schema)
+            check([m for _, m in each.configurations if _of_rows(m)], plan_.schema, keyed_by)
         except ConfigError as error:
             yield _problem(plan_.suite, each.expectation, error)
 

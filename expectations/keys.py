@@ -7,7 +7,7 @@ key needs, and the counts of buckets add up. Each metric is a relation of failin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -21,12 +21,19 @@ from reconcilers.errors import ConfigError
 EDGES = (0.0, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 1000.0)
 
 
-def check(metric: Metric, schema: pa.Schema) -> None:
-    """Whether the columns of the metric exist, and the SKU is part of its keys. Raises `ConfigError` where not."""
+def check(metric: Metric, schema: pa.Schema, keyed_by: Sequence[str]) -> None:
+    """Whether the columns of the metric exist, and what says which bucket a row is in is part of its keys.
+
+    Raises:
+        ConfigError: they do not, or it is not.
+    """
     for name in metric.columns:
         column(schema, name)
-    if metric.name in FAILING and BUCKETED_BY not in metric.columns:
-        raise ConfigError(f"keys are compared bucket by bucket: {BUCKETED_BY!r} has to be one of their columns")
+    if metric.name in FAILING:
+        if missing := [name for name in keyed_by if name not in metric.columns]:
+            raise ConfigError(f"keys are compared bucket by bucket: {missing[0]!r} has to be one of their columns")
+        if tuple(keyed_by) != (BUCKETED_BY,) and metric.arguments.get("other", "previous") != "previous":
+            raise ConfigError(f"keys of {', '.join(keyed_by)} are compared with those of `previous` only")
     if metric.name == "column.drift" and not column(schema, metric.columns[0]).numeric:
         raise ConfigError(f"column {metric.columns[0]!r} does not hold numbers")
 

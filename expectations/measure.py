@@ -7,7 +7,7 @@ other rows of an order line, is a query of its own (`expectations.keys`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -35,8 +35,8 @@ def supported(metric: Metric) -> bool:
     return metric.name in {*AGGREGATES, *counts.ANSWERS, *keys.FAILING, *keys.TOGETHER}
 
 
-def check(metrics: Iterable[Metric], schema: pa.Schema) -> None:
-    """Whether the metrics can be computed of rows with this schema.
+def check(metrics: Iterable[Metric], schema: pa.Schema, keyed_by: Sequence[str] = (BUCKETED_BY,)) -> None:
+    """Whether the metrics can be computed of rows with this schema, spread over buckets by `keyed_by`.
 
     Raises:
         ConfigError: a column does not exist or is of the wrong type, an argument does not fit, or a
@@ -46,7 +46,7 @@ def check(metrics: Iterable[Metric], schema: pa.Schema) -> None:
     asked = list(metrics)
     for metric in asked:
         if metric.name in {*keys.FAILING, *keys.TOGETHER}:
-            keys.check(metric, schema)
+            keys.check(metric, schema, keyed_by)
     of_rows = [metric for metric in asked if metric.name not in {*keys.FAILING, *keys.TOGETHER}]
     with connect(threads=1) as con:
         con.register("rows", schema.empty_table())

@@ -16,7 +16,7 @@ from jobs.config_records import Records
 from jobs.config_system import Dataset
 from jobs.quality import Judged, Occasion, write_reports
 from pipelines import connectors, filesystem, snapshots
-from pipelines.snapshots import Snapshot, dataset_schema
+from pipelines.snapshots import SKU, Snapshot, dataset_schema
 from pipelines.tables import PartRows, Rows, SnapshotRows
 from pipelines.validate import Measurement, list_failing, measure_rows, near
 from reconcilers.errors import ConfigError
@@ -44,7 +44,10 @@ OUTPUTS: dict[Literal["levels", "breaks", "corrections"], Callable[[int], pa.Sch
 
 @dataclass(frozen=True)
 class Subject:
-    """Rows that are judged by a suite, what is known about them, and what they are compared with."""
+    """Rows that are judged by a suite, what is known about them, and what they are compared with.
+
+    `keyed_by` are the columns that say which bucket a row is in.
+    """
 
     system: str
     dataset: str
@@ -53,6 +56,7 @@ class Subject:
     identifiers: Mapping[str, Any]
     facts: Mapping[str, Any] = field(default_factory=dict)
     others: Mapping[str, Snapshot] = field(default_factory=dict)
+    keyed_by: tuple[str, ...] = (SKU,)
 
     @property
     def name(self) -> str:
@@ -81,7 +85,8 @@ def check_suites(config: Config, systems: Iterable[str], sides: Iterable[records
         try:
             suite_of(config.system(system).keyed[dataset], dataset)
         except ConfigError as error:
-            problems += [f"systems.{system}.records.{dataset}: {each}" for each in error.problems]
+            section = "orders" if dataset in config.system(system).orders else "records"
+            problems += [f"systems.{system}.{section}.{dataset}: {each}" for each in error.problems]
     if problems:
         raise ConfigError(problems)
 
@@ -150,7 +155,7 @@ def _planned(subject: Subject) -> judge.Plan:
     from expectations import judge
 
     try:
-        return judge.plan(subject.suite, subject.rows.schema)
+        return judge.plan(subject.suite, subject.rows.schema, subject.keyed_by)
     except ConfigError as error:
         raise ConfigError([f"{subject.system}/{subject.dataset}: {each}" for each in error.problems]) from error
 
@@ -197,6 +202,7 @@ def _snapshot(
         {"snapshot_id": manifest.snapshot_id, "rows": manifest.rows, "as_of": manifest.as_of.isoformat()},
         _facts(run, sources, snapshot, earlier),
         others,
+        definition.key if isinstance(definition, Records) else (SKU,),
     )
 
 

@@ -68,8 +68,21 @@ def test_references_that_the_other_system_has_whatever_it_puts_before_them(bucke
 
 def test_keys_without_the_sku_are_refused_because_buckets_are_by_sku() -> None:
     suite = gx.ExpectationSuite("mine", expectations=[ExpectKeysToBeKnown(column_list=["ref"], other="erp/events")])
-    with pytest.raises(ConfigError, match="sku"):
+    with pytest.raises(ConfigError, match="'sku' has to be one of their columns"):
         judge.plan(suite, events_schema())
+
+
+def test_keys_of_records_are_whole_and_compared_with_the_last_snapshot() -> None:
+    schema, key = pa.schema([("sku", pa.string()), ("shop", pa.string())]), ("sku", "shop")
+    refused = {
+        "'shop' has to be one": ExpectKeysToBeKept(column_list=["sku"]),
+        "with those of `previous` only": ExpectKeysToBeKnown(column_list=["sku", "shop"], other="erp/stock"),
+    }
+    for words, rule in refused.items():
+        with pytest.raises(ConfigError, match=words):
+            judge.plan(gx.ExpectationSuite("mine", expectations=[rule]), schema, key)
+    whole = ExpectKeysToBeKept(column_list=["sku", "shop"])
+    assert judge.plan(gx.ExpectationSuite("mine", expectations=[whole]), schema, key).metrics
 
 
 @pytest.mark.parametrize("buckets", [1, 4])
