@@ -192,27 +192,23 @@ def finish(
         summary["verdict"] = report.verdict
         path = filesystem.join(run.directory, "report.html")
         filesystem.write_atomic(path, html.render(report).encode())
-        if report.comparisons:
-            _write_junit(run, report)
-        if report.orders:
-            _write_findings(run, report)
+        _write_junit(run, report)
     run.workspace.write_json(run.run_id, "summary.json", summary)
     return summary
 
 
 def _write_junit(run: Run, report: model.Report) -> None:
-    """The comparisons of records for build servers; what a gate allows does not fail there."""
-    tripped = {gate.pair for gate in report.gates if not gate.passed}
-    found = {each.name: each for each in report.comparisons}
-    text = junit.render_comparisons(found, within=found.keys() - tripped)
-    filesystem.write_atomic(filesystem.join(run.directory, "junit.xml"), text)
-
-
-def _write_findings(run: Run, report: model.Report) -> None:
-    """The findings of orders for build servers; what a gate allows does not fail there."""
-    passed = {each.name for each in report.orders} - {each.pair for each in report.gates if not each.passed}
-    path = filesystem.join(run.directory, "junit-orders.xml")
-    filesystem.write_atomic(path, junit_orders.render(report.orders, within=passed))
+    """Records and orders for build servers; what a gate allows does not fail there."""
+    names = [*(each.name for each in report.comparisons), *(each.name for each in report.orders)]
+    within = set(names) - {gate.pair for gate in report.gates if not gate.passed}
+    documents = {}
+    if report.comparisons:
+        found = {each.name: each for each in report.comparisons}
+        documents["junit.xml"] = junit.render_comparisons(found, within)
+    if report.orders:
+        documents["junit-orders.xml"] = junit_orders.render(report.orders, within)
+    for name, document in documents.items():
+        filesystem.write_atomic(filesystem.join(run.directory, name), document)
 
 
 def report_of(workspace: Workspace, summary: Mapping[str, Any]) -> model.Report:

@@ -23,7 +23,7 @@ def render(rows: Iterable[Mapping[str, Any]]) -> bytes:
     for row in rows:
         if row["kind"] == "expectation":
             suites.setdefault(f"{row['system']}/{row['dataset']}", []).append(row)
-    return _document({name: [_expectation(name, case) for case in cases] for name, cases in suites.items()})
+    return document({name: [_expectation(name, case) for case in cases] for name, cases in suites.items()})
 
 
 def render_comparisons(reports: Mapping[str, ComparisonReport], within: Container[str] = ()) -> bytes:
@@ -31,12 +31,12 @@ def render_comparisons(reports: Mapping[str, ComparisonReport], within: Containe
 
     What differs is a failure; in a comparison that is `within` its gates it is skipped, so that it shows.
     """
-    return _document({name: list(_comparison(name, report, name in within)) for name, report in reports.items()})
+    return document({name: list(_comparison(name, report, name in within)) for name, report in reports.items()})
 
 
 @dataclass(frozen=True)
-class _Case:
-    """A test case: `kind` is None for one that passed, `failure` or `skipped`."""
+class Case:
+    """A test case of a suite: `kind` is None for one that passed, `failure` or `skipped`."""
 
     class_name: str
     name: str
@@ -45,7 +45,8 @@ class _Case:
     text: str = ""
 
 
-def _document(suites: Mapping[str, Sequence[_Case]]) -> bytes:
+def document(suites: Mapping[str, Sequence[Case]]) -> bytes:
+    """The XML document of these suites."""
     root = ET.Element("testsuites")
     for name, cases in suites.items():
         told = [case.kind for case in cases]
@@ -66,34 +67,34 @@ def _document(suites: Mapping[str, Sequence[_Case]]) -> bytes:
     return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def _expectation(dataset: str, case: Mapping[str, Any]) -> _Case:
+def _expectation(dataset: str, case: Mapping[str, Any]) -> Case:
     columns = f" ({case['columns']})" if case["columns"] else ""
     name = case["description"] or f"{case['expectation']}{columns}"
     class_name = f"{dataset}.{case['expectation']}"
     if case["success"]:
-        return _Case(class_name, name)
-    return _Case(
+        return Case(class_name, name)
+    return Case(
         class_name, name, "failure" if case["severity"] == "critical" else "skipped", case["message"], case["reason"]
     )
 
 
-def _comparison(name: str, report: ComparisonReport, within: bool) -> Iterator[_Case]:
+def _comparison(name: str, report: ComparisonReport, within: bool) -> Iterator[Case]:
     """What there is to say about a comparison, whether it is as it should be or not."""
     differs = "skipped" if within else "failure"
     for row in sorted(report.columns, key=lambda row: str(row["column"])):
         wrong = row["different"]
         message = f"{wrong:,} of {count(row['compared'], 'record')} {'differs' if wrong == 1 else 'differ'}"
         such = _such_as(sample for sample in report.samples if sample["column"] == row["column"])
-        yield _Case(f"{name}.column", f"column {row['column']}", differs if wrong else None, message, such)
+        yield Case(f"{name}.column", f"column {row['column']}", differs if wrong else None, message, such)
     for verdict, words in report.verdicts:
         if verdict in ("only_a", "only_b", "duplicate"):
             number = report.records[verdict]
             such = _such_as(sample for sample in report.samples if verdict_of(sample, report) == words)
-            yield _Case(f"{name}.records", words, differs if number else None, count(number, "record"), such)
+            yield Case(f"{name}.records", words, differs if number else None, count(number, "record"), such)
     missing = [schema_text(row) for row in report.schema if row["kind"].startswith("missing")]
-    yield _Case(f"{name}.schema", "columns of both sides", differs if missing else None, "; ".join(missing))
+    yield Case(f"{name}.schema", "columns of both sides", differs if missing else None, "; ".join(missing))
     left_out = [text for side in (report.a, report.b) for text in rows_left_out(side)]
-    yield _Case(f"{name}.rows", "rows that were compared", differs if left_out else None, "; ".join(left_out))
+    yield Case(f"{name}.rows", "rows that were compared", differs if left_out else None, "; ".join(left_out))
 
 
 def _such_as(samples: Iterable[Mapping[str, Any]]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from xml.etree import ElementTree as ET
 
+from reports.junit import Case, document
 from reports.orders import FINE, VERDICTS, Finding, OrdersReport
 from reports.sentence import count
 from reports.text import money, printable
@@ -15,32 +15,19 @@ def render(reports: Iterable[OrdersReport], within: Container[str] = ()) -> byte
 
     What is found is a failure; in a pair that is `within` its gates it is skipped, so that it shows.
     """
-    root = ET.Element("testsuites")
-    for report in reports:
-        differs = "skipped" if report.name in within else "failure"
-        cases = list(_cases(report))
-        wrong = sum(message is not None for _, message, _ in cases)
-        suite = ET.SubElement(root, "testsuite", name=printable(report.name), tests=str(len(cases)), errors="0")
-        suite.set("failures", str(wrong if differs == "failure" else 0))
-        suite.set("skipped", str(wrong if differs == "skipped" else 0))
-        for name, message, told in cases:
-            case = ET.SubElement(suite, "testcase", classname=f"{printable(report.name)}.orders", name=printable(name))
-            if message is not None:
-                ET.SubElement(case, differs, message=message).text = told
-    ET.indent(root)
-    return bytes(ET.tostring(root, encoding="utf-8", xml_declaration=True))
+    return document({report.name: list(_cases(report, report.name in within)) for report in reports})
 
 
-def _cases(report: OrdersReport) -> Iterator[tuple[str, str | None, str]]:
-    """The name of each case, what is wrong with it (None for nothing), and such as what."""
+def _cases(report: OrdersReport, within: bool) -> Iterator[Case]:
+    differs, class_name = "skipped" if within else "failure", f"{report.name}.orders"
     for each, said, _ in VERDICTS:
         if each not in FINE:
-            found = [finding for finding in report.findings.rows if finding.class_name == each]
             orders = report.classes.get(each, 0)
-            message = count(orders, "order") if orders else None
-            yield said.format(a=report.a.name, b=report.b.name), message, "\n".join(map(_line, found))
+            such = "\n".join(_line(finding) for finding in report.findings.rows if finding.class_name == each)
+            name = said.format(a=report.a.name, b=report.b.name)
+            yield Case(class_name, name, differs if orders else None, count(orders, "order"), such)
     rejected = [f"{side.name}: {count(side.rejected, 'row')}" for side in (report.a, report.b) if side.rejected]
-    yield "rows that could be read", "; ".join(rejected) or None, ""
+    yield Case(class_name, "rows that could be read", differs if rejected else None, "; ".join(rejected))
 
 
 def _line(finding: Finding) -> str:
