@@ -11,10 +11,10 @@ from typing import Any
 from reconcilers.schemas import Class
 from reports import words
 from reports.model import causes
+from reports.nouns import Nouns, nouns_of, reworded
 from reports.orders import Finding
 from reports.records import Cause, suspect
 from reports.text import plain, printable, signed
-from reports.words import Nouns, nouns
 
 _DOCUMENTS = {
     "HOLD": "hold {ref}",
@@ -100,7 +100,7 @@ class Explanation:
     @property
     def nouns(self) -> Nouns:
         """What to call it."""
-        return nouns(self.figure)
+        return nouns_of(self.figure)
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -149,8 +149,8 @@ def explain(
         shaped=Decimal(0) if expected is None else expected - summed,
         class_name=level["class"],
         words=words.name(level["class"], level["reason"]),
-        advice=words.said(
-            words.advice(level["class"], suspected.reason if suspected else level["reason"]), nouns(figure)
+        advice=reworded(
+            words.advice(level["class"], suspected.reason if suspected else level["reason"]), nouns_of(figure)
         ),
         figure=figure,
         causes=candidates,

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from reconcilers.schemas import Class
 from reports import comparison, orders, sentence, words, worst
+from reports.nouns import Nouns, nouns_of, reworded
 from reports.records import (
     FAULTS,
     Alias,
@@ -117,7 +118,7 @@ def causes(text: str) -> Iterable[Cause]:
 def _pair(
     name: str, summary: Mapping[str, Any], breaks: pa.Table, corrections: pa.Table, in_flight: pa.Table
 ) -> PairReport:
-    classes, nouns = summary["classes"], words.nouns(summary.get("figure"))
+    classes, nouns = summary["classes"], nouns_of(summary.get("figure"))
     stuck, moving = (Class.CONFLICT, Class.LATE), (Class.IN_FLIGHT,)
     return PairReport(
         name=name,
@@ -125,7 +126,7 @@ def _pair(
         authority=summary["authority"],
         keys=summary["keys"],
         groups=tuple(
-            _group(name, said, words.said(meaning, nouns), members, classes) for name, said, meaning, members in GROUPS
+            _group(name, said, reworded(meaning, nouns), members, classes) for name, said, meaning, members in GROUPS
         ),
         reasons=tuple(_reasons(summary)),
         price_known=float(summary["price_known"]),
@@ -167,7 +168,7 @@ def _keys(classes: Mapping[str, Any], members: Iterable[Class]) -> int:
     return sum(classes[member]["keys"] for member in members if member in classes)
 
 
-def _fault(row: Mapping[str, Any], nouns: words.Nouns) -> Fault:
+def _fault(row: Mapping[str, Any], nouns: Nouns) -> Fault:
     return Fault(
         sku=row["sku"],
         location=row["location"],
@@ -222,11 +223,11 @@ def _correction(row: Mapping[str, Any]) -> Correction:
     )
 
 
-def _unjudged(breaks: pa.Table, pair: str, classes: Mapping[str, Any], nouns: words.Nouns) -> Iterable[Unjudged]:
+def _unjudged(breaks: pa.Table, pair: str, classes: Mapping[str, Any], nouns: Nouns) -> Iterable[Unjudged]:
     for member in UNJUDGED:
         if member in classes:
             rows = worst.examples(breaks, pair, member, EXAMPLES)
-            advice = words.said(words.CLASSES[member].advice, nouns)
+            advice = reworded(words.CLASSES[member].advice, nouns)
             examples = tuple(f"{row['sku']} at {row['location']}" for row in rows)
             yield Unjudged(str(member), words.CLASSES[member].short, advice, classes[member]["keys"], examples)
 

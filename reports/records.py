@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from reconcilers.schemas import Class, Reason
 from reports import words
+from reports.nouns import STOCK, Nouns, reworded
 
 if TYPE_CHECKING:
     from reports.comparison import ComparisonReport
@@ -85,7 +86,7 @@ class Fault:
     first_seen_run: str
     runs_seen: int
     causes: tuple[Cause, ...]
-    nouns: words.Nouns = words.STOCK
+    nouns: Nouns = STOCK
 
     @property
     def rank(self) -> int:
@@ -108,7 +109,7 @@ class Fault:
     def advice(self) -> str:
         """What to do about it."""
         advice = words.advice(self.class_name, self.suspected.reason if self.suspected else self.reason)
-        return words.said(advice, self.nouns)
+        return reworded(advice, self.nouns)
 
 
 @dataclass(frozen=True)
@@ -211,7 +212,7 @@ class PairReport:
     unjudged: tuple[Unjudged, ...]
     aliases: tuple[Alias, ...]
     lines_cut_off: int
-    nouns: words.Nouns = words.STOCK
+    nouns: Nouns = STOCK
 
     def group(self, name: str) -> Group:
         """One of the groups."""

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 from reports import words
+from reports.nouns import STOCK
 from reports.records import FAULTS, PairReport, Quality
 
 #: How many reasons the sentence names before it sums up the rest.
@@ -45,7 +46,7 @@ def verdict(pairs: Sequence[PairReport], quality: Iterable[Quality]) -> tuple[st
 
 def _number(pairs: Sequence[PairReport]) -> str:
     """What the pairs compare: one thing, or numbers of several kinds."""
-    kinds = {pair.nouns.number for pair in pairs} or {words.STOCK.number}
+    kinds = {pair.nouns.number for pair in pairs} or {STOCK.number}
     return kinds.pop() if len(kinds) == 1 else "number"
 
 
