@@ -19,7 +19,7 @@ from pipelines.capture import CaptureRequest
 from pipelines.capture import capture as taken
 from pipelines.connectors import Context, open_source
 from pipelines.connectors.bigquery_client import Place, Warehouse
-from reconcilers.canonical import Mapping
+from reconcilers.mapping import Mapping
 
 FILL = """
 create table shop.stock as

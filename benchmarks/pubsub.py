@@ -28,8 +28,8 @@ from google.pubsub_v1.services.publisher.transports import PublisherGrpcTranspor
 from jobs.publish import apply
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, open_sink
-from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode
+from reconcilers.mapping import Mapping
 from reconcilers.messages import to_json
 
 sys.path += [str(Path(__file__).parents[1] / "tests" / name) for name in ("servers", "jobs")]

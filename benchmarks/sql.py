@@ -25,8 +25,8 @@ from pipelines.capture import CaptureRequest
 from pipelines.capture import capture as taken
 from pipelines.connectors import Context, open_sink, open_source
 from pipelines.connectors.sql_sink import Sink
-from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
+from reconcilers.mapping import Mapping
 
 QUERY = "select item_no, whse, qty_oh, changed_at from item_stock"
 FILL = """

@@ -21,7 +21,7 @@ from pipelines.reconcile import PairTask, reconcile_snapshots
 from pipelines.tables import SnapshotRows
 from pipelines.validate import Measurement, list_failing, measure_rows
 from reconcilers import profiles
-from reconcilers.canonical import Mapping
+from reconcilers.mapping import Mapping
 from reconcilers.pairs import Pair, Side
 from reconcilers.schemas import Kind
 from reconcilers.stock import connect

@@ -145,7 +145,7 @@ def _profile(name: str, effects: Mapping[str, Effect], lag: timedelta) -> Effect
 
 def _unfit(datasets: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """What the column mapping thinks is wrong with datasets."""
-    from reconcilers.canonical import Mapping as ColumnMapping
+    from reconcilers.mapping import Mapping as ColumnMapping
 
     problems = []
     for dataset, fields in datasets:

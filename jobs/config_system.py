@@ -112,7 +112,7 @@ class Dataset(Rows):
 
     def mapping_kwargs(self) -> dict[str, Any]:
         """The arguments of `reconcilers.canonical.Mapping` that this dataset decides."""
-        from reconcilers.canonical import LineStep
+        from reconcilers.mapping import LineStep
 
         lines = self.lines
         steps = {} if lines is None else {kind: LineStep(s.quantity, s.at) for kind, s in lines.steps.items()}
@@ -233,7 +233,7 @@ def of_balance(owner: System, name: str, balance: Balance) -> System:
 
 def _refusal(dataset: str, **arguments: Any) -> str | None:
     """What the column mapping thinks is wrong with the arguments, if anything."""
-    from reconcilers.canonical import Mapping as ColumnMapping
+    from reconcilers.mapping import Mapping as ColumnMapping
 
     try:
         ColumnMapping(dataset=dataset, **arguments)

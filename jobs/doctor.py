@@ -23,8 +23,8 @@ from jobs.config import Config, load
 from jobs.config_text import redacted
 from pipelines import connectors, filesystem, snapshots
 from reconcilers import profiles
-from reconcilers.canonical import check_columns
 from reconcilers.errors import ConfigError, ReconError
+from reconcilers.mapping import check_columns
 
 if TYPE_CHECKING:
     from pipelines.capture import CaptureRequest

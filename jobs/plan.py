@@ -23,9 +23,9 @@ from pipelines.connectors import Context
 from pipelines.reconcile import PairTask
 from pipelines.snapshots import Snapshot
 from reconcilers import kits
-from reconcilers.canonical import Mapping as ColumnMapping
 from reconcilers.errors import ConfigError
 from reconcilers.kits import Kits
+from reconcilers.mapping import Mapping as ColumnMapping
 from reconcilers.pairs import Pair, Side, Tolerance
 from reconcilers.parsing import factors
 from reconcilers.references import Normaliser

@@ -27,9 +27,10 @@ from pipelines.connectors import Context, Held, Plan, Settling, Source, Tap, ope
 from pipelines.execution import Engine, call_each
 from pipelines.snapshots import Manifest, Snapshot, SplitResult
 from reconcilers.buckets import buckets_for
-from reconcilers.canonical import Canonical, Mapping, canonicalise, check_columns
+from reconcilers.canonical import Canonical, canonicalise
 from reconcilers.errors import ConfigError, ReconError, Unreachable
 from reconcilers.keyed import BUCKET_KEY, RecordsMapping, keyed
+from reconcilers.mapping import Mapping, check_columns
 
 Progress = Callable[[Snapshot], None]
 

@@ -14,7 +14,7 @@ from reconcilers import parsing
 from reconcilers.canonical import Canonical
 from reconcilers.errors import ConfigError
 from reconcilers.rules import bucket_text, literal, plain_number, quoted
-from reconcilers.schemas import ORIGIN, SCALE, TEXT, rejects_schema
+from reconcilers.schemas import ORIGIN_NAMES, SCALE, TEXT, rejects_schema
 from reconcilers.stock import connect
 
 #: The column that says which bucket a record lives in; it is nobody's data.
@@ -94,7 +94,7 @@ def keyed(raw: pa.Table, mapping: RecordsMapping) -> Canonical:
         values, bad = _typed(mapping.read(raw, name), name, mapping)
         columns[name] = values
         wrong[bad & (wrong == None)] = f"{name}: not {mapping.types.get(name)}"  # noqa: E711  element by element
-    table = pa.table({**columns, **{f.name: raw.column(f.name) for f in ORIGIN}})
+    table = pa.table({**columns, **{name: raw.column(name) for name in ORIGIN_NAMES}})
     with connect(threads=1) as con:
         con.register("record", table)
         described = {row[0]: row[1] for row in con.execute("describe from record").fetchall()}
@@ -177,7 +177,6 @@ def _cast(values: pa.Array, kind: str, number: parsing.NumberFormat) -> tuple[pa
 def _rejects(raw: pa.Table, wrong: np.ndarray) -> pa.Table:
     places = np.flatnonzero(wrong != None)  # noqa: E711
     rows = raw.take(pa.array(places, pa.int64())).to_pylist()
-    origin = [each.name for each in ORIGIN]
     return pa.Table.from_pylist(
         [
             {
@@ -185,7 +184,9 @@ def _rejects(raw: pa.Table, wrong: np.ndarray) -> pa.Table:
                 "source_line": row["source_line"],
                 "column": reason.partition(":")[0] if ":" in reason else "",
                 "reason": reason,
-                "raw": json.dumps({k: v for k, v in row.items() if k not in origin}, default=str, ensure_ascii=False),
+                "raw": json.dumps(
+                    {k: v for k, v in row.items() if k not in ORIGIN_NAMES}, default=str, ensure_ascii=False
+                ),
             }
             for row, reason in zip(rows, wrong[places].tolist(), strict=True)
         ],

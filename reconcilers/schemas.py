@@ -134,6 +134,7 @@ ORIGIN = [
     pa.field("source_file", pa.dictionary(pa.int32(), TEXT)),
     pa.field("source_line", pa.int64()),
 ]
+ORIGIN_NAMES = tuple(field.name for field in ORIGIN)
 
 
 def stock_schema(scale: int = SCALE) -> pa.Schema:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from jobs.config import Config, load
 from jobs.config_text import Secret
-from reconcilers.canonical import LineStep, Mapping
 from reconcilers.errors import ConfigError
+from reconcilers.mapping import LineStep, Mapping
 from reconcilers.schemas import Kind
 
 GOOD = """\

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, open_source
-from reconcilers.canonical import Mapping
+from reconcilers.mapping import Mapping
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 AS_OF = {"from": "value", "value": "2026-11-23T02:00:00Z"}

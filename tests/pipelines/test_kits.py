@@ -15,8 +15,8 @@ from pipelines import capture as capturing
 from pipelines.capture import capture
 from pipelines.reconcile import PairTask, read_output, reconcile_snapshots
 from reconcilers import profiles
-from reconcilers.canonical import Mapping
 from reconcilers.kits import COLUMNS, Kits
+from reconcilers.mapping import Mapping
 from reconcilers.pairs import Pair, Side
 
 AS_OF = datetime(2026, 11, 23, 2, tzinfo=UTC)

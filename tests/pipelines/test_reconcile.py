@@ -16,7 +16,7 @@ from pipelines import capture as capturing
 from pipelines.capture import capture
 from pipelines.reconcile import OUTPUTS, PairTask, read_output, read_parts, reconcile_snapshots
 from reconcilers import profiles
-from reconcilers.canonical import Mapping
+from reconcilers.mapping import Mapping
 from reconcilers.memory import reconcile
 from reconcilers.pairs import Pair, Side
 from reconcilers.schemas import Kind

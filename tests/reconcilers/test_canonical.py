@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconcilers.canonical import LineStep, Mapping, canonicalise
+from reconcilers.canonical import canonicalise
 from reconcilers.errors import ConfigError
+from reconcilers.mapping import LineStep, Mapping
 from reconcilers.schemas import Kind, events_schema, stock_schema
 
 

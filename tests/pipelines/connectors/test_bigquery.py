@@ -21,9 +21,9 @@ from pipelines import snapshots
 from pipelines.capture import CaptureRequest
 from pipelines.connectors import Context, Held, open_sink
 from pipelines.connectors import bigquery as connector
-from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
 from reconcilers.errors import ConfigError, ReconError, Unreachable
+from reconcilers.mapping import Mapping
 
 source, taken = captures.source, captures.taken
 

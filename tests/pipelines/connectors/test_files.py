@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from pipelines.connectors import csv_text, json_lines
 from pipelines.connectors.files import Options, _from_name
-from reconcilers.canonical import Mapping
 from reconcilers.errors import ConfigError, Unreachable
+from reconcilers.mapping import Mapping
 from reconcilers.schemas import Kind
 
 take, rows, rejects = captures.take, captures.rows, captures.rejects

@@ -26,9 +26,9 @@ from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, http_session, http_signature, open_sink
 from pipelines.connectors.http import Options, Source
 from pipelines.connectors.http_session import Rate, Reply, retry_after
-from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
 from reconcilers.errors import Unreachable
+from reconcilers.mapping import Mapping
 from reconcilers.messages import json_schema
 
 SECRET = "s3cr3t-token/42"

@@ -25,8 +25,8 @@ from pipelines import snapshots
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, open_source
 from pipelines.connectors.pubsub_leases import Leases
-from reconcilers.canonical import LineStep, Mapping
 from reconcilers.errors import ConfigError, Unreachable
+from reconcilers.mapping import LineStep, Mapping
 from reconcilers.schemas import Kind
 
 COLUMNS = {"kind": "type", "ref": "order", "sku": "sku", "location": "site", "quantity": "qty", "posted_at": "at"}

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, http_session, open_sink, shopify_bulk
 from pipelines.connectors.shopify import EXAMPLE, Options, Source
-from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
 from reconcilers.errors import ConfigError, Unreachable
+from reconcilers.mapping import Mapping
 
 NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)
 SECRET = shopify.TOKEN

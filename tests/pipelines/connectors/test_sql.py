@@ -20,8 +20,8 @@ from pipelines import snapshots
 from pipelines.capture import CaptureRequest, capture
 from pipelines.connectors import Context, Held, sql_postgresql, sql_session
 from pipelines.connectors.sql import Options
-from reconcilers.canonical import LineStep, Mapping
 from reconcilers.errors import ConfigError, ReconError, Unreachable
+from reconcilers.mapping import LineStep, Mapping
 from reconcilers.schemas import Kind
 
 rows, rejects, source, taken = captures.rows, captures.rejects, captures.source, captures.taken

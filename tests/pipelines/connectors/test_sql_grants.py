@@ -12,8 +12,8 @@ import pytest
 
 from pipelines.capture import CaptureRequest
 from pipelines.connectors import Context, open_sink
-from reconcilers.canonical import Mapping
 from reconcilers.corrections import Correction, Mode, Status
+from reconcilers.mapping import Mapping
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "connectors.md"
 BLOCKS = re.findall(r"^```sql\n-- (\w+), ([^\n]*)\n(.*?)^```", DOCUMENT.read_text(encoding="utf-8"), re.M | re.S)
