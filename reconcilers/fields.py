@@ -14,9 +14,11 @@ from dataclasses import dataclass
 import duckdb
 import pyarrow as pa
 
-from reconcilers.errors import ConfigError, ExpectationsFailed
-from reconcilers.records import Column, Comparison, Duplicates, Layout, SchemaDifference, layout
-from reconcilers.rules import key_sides, literal, plain_number, quoted
+from reconcilers.copies import each_key_once, repeats, taken_apart
+from reconcilers.errors import ConfigError
+from reconcilers.pairing import compare_pairs, count, side_of, whole
+from reconcilers.records import Column, Comparison, Layout, SchemaDifference, layout
+from reconcilers.rules import literal, plain_number, quoted
 from reconcilers.schemas import TEXT
 
 #: How often each value became which other, with the smallest key for which it did.
@@ -47,9 +49,6 @@ COLUMN_STATS = pa.schema(
 
 #: Records by verdict ("" for no reason); the tallies of buckets add up.
 TALLY = pa.schema([("pair", TEXT), ("class", TEXT), ("reason", TEXT), ("records", pa.int64())])
-
-#: Rows of each side that are looked at before anything is joined.
-_FIRST = 100_000
 
 #: What DuckDB says of a condition that cannot be asked.
 _WRONG = (duckdb.BinderException, duckdb.CatalogException, duckdb.ConversionException, duckdb.ParserException)
@@ -189,20 +188,20 @@ def judge(con: duckdb.DuckDBPyConnection, comparison: Comparison, left: str, rig
     try:
         found = layout(_types(con, left), _types(con, right), comparison)
         for side, relation in (("a", left), ("b", right)):
-            con.execute(f"create or replace temp view side_{side} as {_side(found, comparison, side, relation)}")
-        read = {side: _count(con, f"select count(*) from side_{side}") for side in ("a", "b")}
+            con.execute(f"create or replace temp view side_{side} as {side_of(found, comparison, side, relation)}")
+        read = {side: count(con, f"select count(*) from side_{side}") for side in ("a", "b")}
     except _WRONG as error:
         raise ConfigError(f"{comparison.name}: {' '.join(str(error).split())[:300]}") from error
     con.execute(_JSON_FACTS)
     equal, folded = 0, {"a": 0, "b": 0}
-    often = any(_repeats(con, found, side) for side in ("a", "b"))
+    often = any(repeats(con, found, side) for side in ("a", "b"))
     if not often:
-        equal = _compared(con, found, "side_a", "side_b")
-    if often or not _each_key_once(con, found, read, equal):
-        equal, folded = _taken_apart(con, found, comparison)
+        equal = compare_pairs(con, found, "side_a", "side_b")
+    if often or not each_key_once(con, found, read, equal):
+        equal, folded = taken_apart(con, found, comparison)
     con.execute(f"create or replace temp view judged as {_judged(found, comparison)}")
     without = {
-        side: _count(con, f"select count(*) from changed where here_{side} and not {_whole(found)}")
+        side: count(con, f"select count(*) from changed where here_{side} and not {whole(found)}")
         for side in ("a", "b")
     }
     return Judged(
@@ -219,198 +218,6 @@ def _types(con: duckdb.DuckDBPyConnection, relation: str) -> dict[str, str]:
     return {row[0]: row[1] for row in con.execute(f"describe from {relation}").fetchall()}
 
 
-def _count(con: duckdb.DuckDBPyConnection, query: str) -> int:
-    ((count,),) = con.execute(query).fetchall()
-    return int(count)
-
-
-def _side(found: Layout, comparison: Comparison, side: str, relation: str) -> str:
-    """One side: its key as it is joined, its values as they are, and its last change."""
-    parts = [key_sides(quoted(k.name), quoted(k.name_b), k.type_a, k.type_b) for k in found.keys]
-    joined = [getattr(part, side) for part in parts]
-    if all("VARCHAR" in (key.type_a, key.type_b) for key in found.keys):
-        # empty text names nothing, though one part of several may be empty
-        named = " or ".join(f"{part} <> ''" for part in joined)
-        joined[0] = f"case when {named} then {joined[0]} end"
-    columns = [f"{part} as k{number}" for number, part in enumerate(joined)]
-    columns += [f"{quoted(c.name if side == 'a' else c.name_b)} as v{c.number}" for c in found.columns]
-    if comparison.changed_at is not None:
-        name = comparison.changed_at
-        changed_at = quoted(name if side == "a" else comparison.renamed.get(name, name))
-        columns.append(f"try_cast({changed_at}::varchar as timestamptz) as changed_at")
-    columns.append("true as here")
-    condition = getattr(comparison, f"where_{side}")
-    return f"select {', '.join(columns)} from {relation}" + (f" where {condition}" if condition else "")
-
-
-def _compared(con: duckdb.DuckDBPyConnection, found: Layout, left: str, right: str) -> int:
-    """Put the pairs that differ into `changed`; returns how many do not.
-
-    The filter counts what it drops with a sequence: the join is read once, and nothing but the
-    differences is kept.
-    """
-    differ = " or ".join(["here_a is null", "here_b is null", *(column.differs for column in found.columns)])
-    con.execute("create or replace temp sequence equal_pairs")
-    kept = f"case when {differ} then true else nextval('equal_pairs') < 0 end"
-    pairs = _marked(found, f"from ({_joined(found, left, right)}) where {kept}")
-    con.execute(f"create or replace temp table changed as select *, false as extra from ({pairs})")
-    return _count(con, "select nextval('equal_pairs') - 1")
-
-
-def _marked(found: Layout, pairs: str) -> str:
-    """Pairs that differ, with which values are near enough all the same, and whether any is not."""
-    lenient = [column for column in found.columns if column.rule.lenient]
-    if not lenient:
-        return f"select *, true as wrong from ({pairs})"
-    wrong = " or ".join(["here_a is null", "here_b is null", *(column.wrong for column in found.columns)])
-    near = ", ".join(f"{column.nearly} as {column.near}" for column in lenient)
-    return f"select *, {wrong} as wrong from (select *, {near} from ({pairs}))"
-
-
-def _joined(found: Layout, left: str, right: str, *more: str) -> str:
-    """The pairs: key, both values of each column, and which sides are there; `more` is joined by as well."""
-    keys = [*_keys(found), *more]
-    values = "".join(f", a.v{c.number} as {c.a}, b.v{c.number} as {c.b}" for c in found.columns)
-    return f"""
-        select {", ".join(f"coalesce(a.{key}, b.{key}) as {key}" for key in keys)}{values},
-            {"greatest(a.changed_at, b.changed_at) as changed_at," if found.dated else ""}
-            a.here as here_a, b.here as here_b
-        from {left} a full join {right} b on {_same_key("a", "b", keys)}"""
-
-
-def _keys(found: Layout) -> list[str]:
-    return [f"k{column.number}" for column in found.keys]
-
-
-def _whole(found: Layout) -> str:
-    """The condition that no part of the key is null."""
-    return "(" + " and ".join(f"{key} is not null" for key in _keys(found)) + ")"
-
-
-def _repeats(con: duckdb.DuckDBPyConnection, found: Layout, side: str) -> bool:
-    """Whether the first rows have keys again and again: joined, m copies with n others would be m·n pairs."""
-    keys = ", ".join(_keys(found))
-    first = f"(select {keys} from side_{side} where {_whole(found)} limit {_FIRST})"
-    rows = _count(con, f"select count(*) from {first}")
-    return rows - _count(con, f"select count(*) from (select distinct {keys} from {first})") > rows // 100
-
-
-def _each_key_once(con: duckdb.DuckDBPyConnection, found: Layout, read: dict[str, int], equal: int) -> bool:
-    """Whether no side has a key twice.
-
-    A key with m rows in A and n in B makes m·n pairs: more than m or n of them unless both are 1.
-    Rows that only one side has are looked at.
-    """
-    for side, other in (("a", "b"), ("b", "a")):
-        if equal + _count(con, f"select count(*) from changed where here_{side}") != read[side]:
-            return False
-        alone = f"from changed where here_{side} and here_{other} is null and {_whole(found)}"
-        if _count(
-            con, f"select count(*) from (select 1 {alone} group by {', '.join(_keys(found))} having count(*) > 1)"
-        ):
-            return False
-    return True
-
-
-def _taken_apart(con: duckdb.DuckDBPyConnection, found: Layout, comparison: Comparison) -> tuple[int, dict[str, int]]:
-    """Compare again, the keys that are there once as before, the others by the policy.
-
-    Returns:
-        How many pairs are equal, and how many rows of each side were folded into another of their key.
-    """
-    keys = ", ".join(_keys(found))
-    each = [
-        f"select {keys} from side_{side} where {_whole(found)} group by all having count(*) > 1" for side in ("a", "b")
-    ]
-    con.execute(f"create or replace temp table twice as {' union '.join(each)}")
-    if comparison.duplicates is Duplicates.REFUSE:
-        raise ExpectationsFailed(_refusal(con, found, comparison))
-    for side in ("a", "b"):
-        con.execute(f"create or replace temp table copies_{side} as from side_{side} semi join twice using ({keys})")
-    once = {side: f"(from side_{side} anti join twice using ({keys}))" for side in ("a", "b")}
-    if comparison.duplicates is Duplicates.AGGREGATE:
-        folded = {side: _folded(con, found, side) for side in ("a", "b")}
-        all_of = {side: f"(from {once[side]} union all by name from folded_{side})" for side in ("a", "b")}
-        return _compared(con, found, all_of["a"], all_of["b"]), folded
-    equal = _compared(con, found, once["a"], once["b"])
-    return equal + _paired(con, found), {"a": 0, "b": 0}
-
-
-def _refusal(con: duckdb.DuckDBPyConnection, found: Layout, comparison: Comparison) -> str:
-    names = zip(found.keys, found.key_names, strict=True)
-    example = ", ".join(f"{literal(name + '=')} || k{c.number}::varchar" for c, name in names)
-    ((keys, first),) = con.execute(f"select count(*), min(concat_ws(', ', {example})) from twice").fetchall()
-    return f"{comparison.name}: {keys:,} keys are there more than once, such as {first}"
-
-
-def _folded(con: duckdb.DuckDBPyConnection, found: Layout, side: str) -> int:
-    """One row of all copies of a key: the sum of a number, the largest of anything else.
-
-    Returns:
-        How many rows that are fewer.
-    """
-    values = [_aggregate(column, side) for column in found.columns]
-    if found.dated:
-        values.append("max(changed_at) as changed_at")
-    con.execute(
-        f"""create or replace temp table folded_{side} as
-        select {", ".join([*_keys(found), *values])}, true as here
-        from copies_{side} group by {", ".join(_keys(found))}"""
-    )
-    return _count(con, f"select (select count(*) from copies_{side}) - count(*) from folded_{side}")
-
-
-def _aggregate(column: Column, side: str) -> str:
-    kind = column.type_a if side == "a" else column.type_b
-    numeric = kind.startswith("DECIMAL") or kind.endswith("INT") or kind in ("INTEGER", "FLOAT", "DOUBLE")
-    name = f"v{column.number}"
-    return f"{'sum' if numeric else 'max'}({name})::{kind} as {name}"
-
-
-def _paired(con: duckdb.DuckDBPyConnection, found: Layout) -> int:
-    """Pairs of equal copies first, then of what is left in the order of its values.
-
-    A copy that then has no partner is `extra`, unless it is the first of a key that the other side
-    has not.
-
-    Returns:
-        How many pairs are equal.
-    """
-    keys, values = _keys(found), [f"e{c.number}" for c in found.columns]
-    for side in ("a", "b"):
-        compared = [getattr(c.sides(f"v{c.number}", f"v{c.number}"), side) for c in found.columns]
-        same = "".join(f", {expression} as {name}" for expression, name in zip(compared, values, strict=True))
-        con.execute(
-            f"""create or replace temp table numbered_{side} as
-            select *, row_number() over (partition by {", ".join([*keys, *values])}) as copy
-            from (select *{same} from copies_{side})"""
-        )
-    alike = " and ".join(
-        [f"a.{name} = b.{name}" for name in [*keys, "copy"]] + [f"a.{e} is not distinct from b.{e}" for e in values]
-    )
-    equal = _count(con, f"select count(*) from numbered_a a join numbered_b b on {alike}")
-    for side, other in (("a", "b"), ("b", "a")):
-        order = ", ".join([*values, *(f"v{c.number}" for c in found.columns)]) or "1"
-        con.execute(
-            f"""create or replace temp table left_{side} as
-            select *, row_number() over (partition by {", ".join(keys)} order by {order}) as place
-            from (from numbered_{side} {side} anti join numbered_{other} {other} on {alike})"""
-        )
-    absent = {side: f"not exists (from copies_{side} c where {_same_key('c', 'p', keys)})" for side in ("a", "b")}
-    con.execute(
-        f"""insert into changed by name
-        select * exclude (place),
-            (here_a is null and not (place = 1 and {absent["a"]}))
-            or (here_b is null and not (place = 1 and {absent["b"]})) as extra
-        from ({_marked(found, _joined(found, "left_a", "left_b", "place"))}) p"""
-    )
-    return equal
-
-
-def _same_key(one: str, other: str, keys: list[str]) -> str:
-    return " and ".join(f"{one}.{key} = {other}.{key}" for key in keys)
-
-
 def _judged(found: Layout, comparison: Comparison) -> str:
     """Every pair that is not equal with its verdict; none for a row without a whole key."""
     settling = "false"
@@ -420,7 +227,7 @@ def _judged(found: Layout, comparison: Comparison) -> str:
     return f"""
         select *,
             case
-                when not {_whole(found)} then null
+                when not {whole(found)} then null
                 when extra then 'BREAK'
                 when not wrong then 'MATCHED'
                 when {settling} then 'IN_FLIGHT'
