@@ -7,6 +7,7 @@ texts, so that they can be counted; the value itself is in the raw row that a re
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,25 +229,8 @@ class _Work:
         if not self.wrong:
             return rejects_schema().empty_table()
         order = np.concatenate([rows for rows, _, _ in self.wrong])
-        rows = self.raw.take(pa.array(order)).to_pylist()
-        said = [(column, reason) for rows_, column, reason in self.wrong for _ in rows_]
-        return pa.Table.from_pylist(
-            [
-                {
-                    "source_file": row["source_file"],
-                    "source_line": row["source_line"],
-                    "column": column,
-                    "reason": reason,
-                    "raw": json.dumps(
-                        {name: value for name, value in row.items() if name not in ORIGIN_NAMES},
-                        ensure_ascii=False,
-                        default=str,
-                    ),
-                }
-                for row, (column, reason) in zip(rows, said, strict=True)
-            ],
-            schema=rejects_schema(),
-        )
+        told = [(column, reason) for rows, column, reason in self.wrong for _ in rows]
+        return rejected(self.raw, order, told)
 
     def _column(self, name: str) -> str | None:
         """The one raw column of a number or instant."""
@@ -266,6 +250,23 @@ class _Work:
         if not blank_is_null:
             self.refuse(_flags(pc.is_null(parsed.values)), column, f"{column}: empty")
         return parsed.values
+
+
+def rejected(raw: pa.Table, places: np.ndarray, told: Iterable[tuple[str, str]]) -> pa.Table:
+    """Rows as rejects (`rejects_schema`): those at `places`, each with the column and the reason that are `told`."""
+    rows = raw.take(pa.array(places, pa.int64())).to_pylist()
+    return pa.Table.from_pylist(
+        [
+            {
+                **{name: row.pop(name) for name in ORIGIN_NAMES},
+                "column": column,
+                "reason": reason,
+                "raw": json.dumps(row, ensure_ascii=False, default=str),
+            }
+            for row, (column, reason) in zip(rows, told, strict=True)
+        ],
+        schema=rejects_schema(),
+    )
 
 
 def _flags(values: pa.Array) -> np.ndarray:

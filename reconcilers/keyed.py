@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -11,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcilers import parsing
-from reconcilers.canonical import Canonical
+from reconcilers.canonical import Canonical, rejected
 from reconcilers.errors import ConfigError
 from reconcilers.rules import bucket_text, literal, plain_number, quoted
-from reconcilers.schemas import ORIGIN_NAMES, SCALE, TEXT, rejects_schema
+from reconcilers.schemas import ORIGIN_NAMES, SCALE, TEXT
 from reconcilers.stock import connect
 
 #: The column that says which bucket a record lives in; it is nobody's data.
@@ -176,19 +175,5 @@ def _cast(values: pa.Array, kind: str, number: parsing.NumberFormat) -> tuple[pa
 
 def _rejects(raw: pa.Table, wrong: np.ndarray) -> pa.Table:
     places = np.flatnonzero(wrong != None)  # noqa: E711
-    rows = raw.take(pa.array(places, pa.int64())).to_pylist()
-    return pa.Table.from_pylist(
-        [
-            {
-                "source_file": row["source_file"],
-                "source_line": row["source_line"],
-                "column": reason.partition(":")[0] if ":" in reason else "",
-                "reason": reason,
-                "raw": json.dumps(
-                    {k: v for k, v in row.items() if k not in ORIGIN_NAMES}, default=str, ensure_ascii=False
-                ),
-            }
-            for row, reason in zip(rows, wrong[places].tolist(), strict=True)
-        ],
-        schema=rejects_schema(),
-    )
+    reasons = wrong[places].tolist()
+    return rejected(raw, places, [(reason.partition(":")[0] if ":" in reason else "", reason) for reason in reasons])
