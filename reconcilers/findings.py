@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
 from functools import reduce
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -14,8 +15,10 @@ import pyarrow as pa
 
 from reconcilers.fields import Judged, Rows, judge
 from reconcilers.records import RESULT_COLUMNS, Comparison, SchemaDifference
-from reconcilers.rules import literal, quoted
+from reconcilers.rules import quoted
 from reconcilers.schemas import TEXT
+
+_AGED = (Path(__file__).parent / "sql" / "aged.sql").read_text(encoding="utf-8")
 
 #: Changes of a value that a bucket remembers; their sums are exact where a column has no more of them.
 FREQUENT = 1_000
@@ -154,37 +157,16 @@ def aged(
         be reopened.
     """
     con.register("previous", REMEMBERED.empty_table() if previous is None else previous)
+    con.execute("set variable run = ?", [run])
     texts = ", ".join(f"{quoted(name)}::varchar" for name in keys)
     con.execute(
-        f"""create or replace temp table aged as
-        with known as (
-            from previous
-            qualify row_number() over (
-                partition by break_id, status = 'TRANSIENT' order by status = 'CLOSED', age desc, first_seen_run
-            ) = 1
-        ),
-        identified as (
-            select *, md5(concat_ws(chr(31), pair, to_json([{texts}])::varchar, "column", reason)) as break_id
-            from ({found})
-        )
-        select
-            d.* replace (if(p.status <> 'CLOSED', p.age + 1, 1)::integer as age),
-            if(p.status <> 'CLOSED', p.first_seen_run, {literal(run)}) as first_seen_run,
-            {literal(run)} as last_seen_run,
-            case
-                when class = 'IN_FLIGHT' then 'TRANSIENT'
-                when p.status = 'CLOSED' then 'REOPENED'
-                else coalesce(p.status, 'OPEN')
-            end as status
-        from identified d
-        left join known p on p.break_id = d.break_id and (p.status = 'TRANSIENT') = (d.class = 'IN_FLIGHT')"""
+        f"""create or replace temp view identified as
+        select *, md5(concat_ws(chr(31), pair, to_json([{texts}])::varchar, "column", reason)) as break_id
+        from ({found})"""
     )
-    closed = con.sql(
-        """select distinct on (break_id) * replace ('CLOSED' as status)
-        from previous anti join (from aged where class <> 'IN_FLIGHT') using (break_id)
-        where status <> 'TRANSIENT' order by break_id, age desc"""
-    )
-    return con.sql("from aged").to_arrow_table(), closed.to_arrow_table().cast(REMEMBERED)
+    con.execute(_AGED)
+    differences, closed = (con.sql(f"from {name}").to_arrow_table() for name in ("aged", "gone"))
+    return differences, closed.cast(REMEMBERED)
 
 
 def _texts(row: Mapping[str, Any], judged: Judged) -> dict[str, Any]:
