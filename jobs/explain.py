@@ -116,12 +116,13 @@ def _of_orders(config: Config, workspace: Workspace, summary: Summary, name: str
     """The order of this reference, as people or as either system write it, in every pair that has it."""
     directory = workspace.run_directory(summary["run_id"])
     ids = {(each["system"], each["dataset"]): each["snapshot_id"] for each in summary["snapshots"]}
+    stock: list[pa.Table] = []
     for pair in _order_pairs(summary):
         sides = [split(side, config.systems) for side in pair.split("~")]
         for ref in orders.spellings(config, sides, name):
             a, b = (_exported(workspace, system, dataset or "", ids, ref) for system, dataset in sides)
             if a or b:
-                stock = (read_output(directory, output) for output in ("breaks", "in_flight"))
+                stock = stock or [read_output(directory, output) for output in ("breaks", "in_flight")]
                 found = linked(_differences(directory, pair, ref), *stock)
                 used = tuple(f"{system}/{dataset} {ids[system, dataset or '']}" for system, dataset in sides)
                 yield OrderStory(pair, ref, a, b, tuple(found), used)
