@@ -11,7 +11,6 @@ state.json           HELD, WAITING, PUBLISHING, PUBLISHED …, for whoever only 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,10 +22,10 @@ import pyarrow.parquet as pq
 
 from jobs.config import Config
 from jobs.config_publish import Publish
-from jobs.workspace import Workspace
+from jobs.workspace import Workspace, read_document, write_document
 from pipelines import filesystem
 from pipelines.publish import read_receipts, read_waves
-from reconcilers.errors import ConfigError, Unreachable
+from reconcilers.errors import ConfigError
 from reconcilers.published import fates
 
 ORIGIN = "rollback.json"
@@ -108,7 +107,7 @@ class Publication:
     def decisions(self) -> list[dict[str, Any]]:
         """What was approved, rejected and let go, in the order in which it was."""
         paths = filesystem.list_files(self._at("decisions"))
-        return [decision for path in paths if path.endswith(".json") and (decision := _read(path)) is not None]
+        return [read_document(path) for path in paths if path.endswith(".json")]
 
     def fates(self) -> pa.Table:
         """What has become of every correction that was ever on its way out (`receipts_schema`)."""
@@ -117,8 +116,7 @@ class Publication:
 
     def write(self, name: str, document: Mapping[str, Any]) -> None:
         """Write one JSON document below `publish/`, atomically."""
-        text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
-        filesystem.write_atomic(self._at(name), text.encode())
+        write_document(self._at(name), document)
 
     def tell(self, state: State, counts: Mapping[str, int], notes: list[str]) -> None:
         """Write down how far it has come."""
@@ -137,7 +135,7 @@ class Publication:
 
     def _json(self, name: str) -> dict[str, Any] | None:
         path = self._at(name)
-        return _read(path) if filesystem.exists(path) else None
+        return read_document(path) if filesystem.exists(path) else None
 
 
 def open_publication(config: Config, run_id: str) -> Publication:
@@ -145,7 +143,7 @@ def open_publication(config: Config, run_id: str) -> Publication:
     workspace = Workspace(str(config.workspace))
     path = filesystem.join(workspace.run_directory(run_id), ORIGIN)
     if filesystem.exists(path):
-        return Publication(config, workspace, run_id, _read(path) or {})
+        return Publication(config, workspace, run_id, read_document(path))
     summary = workspace.resolve(None if run_id == "latest" else run_id)
     return Publication(config, workspace, summary["run_id"], summary)
 
@@ -153,13 +151,3 @@ def open_publication(config: Config, run_id: str) -> Publication:
 def publish_state(config: Config, run_id: str) -> State:
     """How far the publishing of a run has come; what a ledger of runs needs to know."""
     return open_publication(config, run_id).state()
-
-
-def _read(path: str) -> dict[str, Any] | None:
-    with filesystem.open_read(path) as file:
-        text = file.read()
-    try:
-        document: dict[str, Any] = json.loads(text)
-    except ValueError as error:
-        raise Unreachable(f"{path}: not JSON: {error}") from error
-    return document

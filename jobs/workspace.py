@@ -72,22 +72,32 @@ class Workspace:
         path = filesystem.join(self.run_directory(run_id), name)
         if not filesystem.exists(path):
             return None
-        with filesystem.open_read(path) as file:
-            text = file.read()
-        try:
-            document: dict[str, Any] = json.loads(text)
-        except ValueError as error:
-            raise Unreachable(f"{path}: damaged: {error}") from error
-        return document
+        return read_document(path)
 
     def write_json(self, run_id: str, name: str, document: Mapping[str, Any]) -> str:
         """Write one JSON document of a run, atomically; returns its path."""
         path = filesystem.join(self.run_directory(run_id), name)
-        text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
-        filesystem.write_atomic(path, text.encode())
+        write_document(path, document)
         return path
 
     def run_ids(self) -> list[str]:
         """The names below `runs/`, whatever they hold."""
         directory = filesystem.join(self.root, "runs")
         return [path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.list_dirs(directory)]
+
+
+def read_document(path: str) -> dict[str, Any]:
+    """A JSON document. Raises `Unreachable` where it cannot be read, or is damaged."""
+    with filesystem.open_read(path) as file:
+        text = file.read()
+    try:
+        document: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise Unreachable(f"{path}: damaged: {error}") from error
+    return document
+
+
+def write_document(path: str, document: Mapping[str, Any]) -> None:
+    """Write a JSON document, atomically."""
+    text = json.dumps(document, indent=2, default=str, ensure_ascii=False)
+    filesystem.write_atomic(path, text.encode())
