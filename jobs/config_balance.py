@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from jobs.config_publish import SinkConfig
-from jobs.config_source import Rows
+from jobs.config_source import Rows, misfit
 from jobs.config_text import hint
 from jobs.config_values import Duration, File, Name, Strict, listed, wrong, wrong_at
 from reconcilers.errors import ConfigError
@@ -145,15 +145,11 @@ def _profile(name: str, effects: Mapping[str, Effect], lag: timedelta) -> Effect
 
 def _unfit(datasets: Iterable[tuple[str, Mapping[str, Any]]]) -> list[str]:
     """What the column mapping thinks is wrong with datasets."""
-    from reconcilers.mapping import Mapping as ColumnMapping
-
-    problems = []
-    for dataset, fields in datasets:
-        try:
-            ColumnMapping(dataset, columns=fields["columns"], constants=fields["constants"])
-        except ConfigError as error:
-            problems.append(f"{'figure' if dataset == 'stock' else 'events'}: {error}")
-    return problems
+    told = (
+        (dataset, misfit(dataset, columns=fields["columns"], constants=fields["constants"]))
+        for dataset, fields in datasets
+    )
+    return [f"{'figure' if dataset == 'stock' else 'events'}: {problem}" for dataset, problem in told if problem]
 
 
 def unknown_kinds(sla: Iterable[str], *effects: Mapping[str, Any]) -> dict[str, str]:

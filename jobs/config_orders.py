@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
@@ -53,16 +53,16 @@ class OrderLines(Records):
         self, timezone: str, scale: int = SCALE, aliases: pa.Table | None = None, xref: pa.Table | None = None
     ) -> OrdersMapping:
         """What its columns mean; `timezone` and `aliases` (raw, sku) are those of its system."""
-        from reconcilers import parsing
         from reconcilers.order_rows import OrdersMapping
         from reconcilers.references import Normaliser
 
+        time, number = self.writing(timezone)
         return OrdersMapping.of(
             self.columns,
             scale,
             self.types,
-            time=parsing.TimeFormat(self.timezone or timezone, self.time_format, self.ambiguous_time, self.end_of_day),
-            number=parsing.NumberFormat(self.decimal, self.thousands),
+            time=time,
+            number=number,
             references=Normaliser(self.references.strip_prefix, self.references.case),
             xref=xref,
             skus=aliases,
@@ -77,15 +77,8 @@ class OrderRule(FieldRule):
 
     def rule(self) -> Rule:
         """The rule as the kernel has it."""
-        fields = {name: getattr(self, name) for name in FieldRule.model_fields if name != "tolerance"}
-        bound = self.tolerance
-        return Rule(
-            **fields,
-            absolute=Decimal(0) if bound is None else bound.absolute,
-            relative=Decimal(0) if bound is None else bound.relative,
-            number=bound is not None or bool(self.currencies),
-            bounds=self.currencies,
-        )
+        rule = super().rule()
+        return replace(rule, number=rule.number or bool(self.currencies), bounds=self.currencies)
 
 
 class OrdersPair(Strict):

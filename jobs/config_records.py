@@ -49,16 +49,16 @@ class Records(Rows):
 
     def mapping(self, timezone: str) -> RecordsMapping:
         """What its columns mean; `timezone` is that of its system."""
-        from reconcilers import parsing
         from reconcilers.keyed import RecordsMapping
 
+        time, number = self.writing(timezone)
         return RecordsMapping(
             key=self.key,
             columns=self.columns,
             types=self.types,
             aliases={column: _aliases(given) for column, given in self.aliases.items()},
-            time=parsing.TimeFormat(self.timezone or timezone, self.time_format, self.ambiguous_time, self.end_of_day),
-            number=parsing.NumberFormat(self.decimal, self.thousands),
+            time=time,
+            number=number,
         )
 
 
@@ -110,7 +110,7 @@ class FieldRule(Strict):
 
     def rule(self) -> Rule:
         """The rule as the kernel has it."""
-        fields = {name: getattr(self, name) for name in type(self).model_fields if name != "tolerance"}
+        fields = {name: getattr(self, name) for name in FieldRule.model_fields if name != "tolerance"}
         bound = self.tolerance
         if bound is None:
             return Rule(**fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ValidationInfo, field_validator
 
@@ -11,6 +11,10 @@ from jobs.config_expectations import Expectations
 from jobs.config_text import hint
 from jobs.config_values import Duration, Pattern, Strict, TimeZone, own_options, wrong
 from pipelines import connectors
+from reconcilers.errors import ConfigError
+
+if TYPE_CHECKING:
+    from reconcilers.parsing import NumberFormat, TimeFormat
 
 
 class Sourced(Strict):
@@ -52,3 +56,24 @@ class Rows(Sourced):
     thousands: Literal["", ",", ".", "'", " "] = ""
     decimal: Literal[".", ","] = "."
     expectations: Expectations = Expectations()
+
+    def writing(self, timezone: str) -> tuple[TimeFormat, NumberFormat]:
+        """How instants and numbers are written; `timezone` is that of its system."""
+        from reconcilers.parsing import NumberFormat, TimeFormat
+
+        zone = self.timezone or timezone
+        return (
+            TimeFormat(zone, self.time_format, self.ambiguous_time, self.end_of_day),
+            NumberFormat(self.decimal, self.thousands),
+        )
+
+
+def misfit(dataset: str, **arguments: Any) -> str | None:
+    """What the column mapping of stock or events thinks is wrong with its arguments, if anything."""
+    from reconcilers.mapping import Mapping
+
+    try:
+        Mapping(dataset=dataset, **arguments)
+    except ConfigError as error:
+        return str(error)
+    return None

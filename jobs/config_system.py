@@ -17,7 +17,7 @@ from jobs.config_balance import Balance
 from jobs.config_orders import Columns, OrderLines
 from jobs.config_publish import SinkConfig
 from jobs.config_records import Records
-from jobs.config_source import Rows
+from jobs.config_source import Rows, misfit
 from jobs.config_text import hint
 from jobs.config_values import (
     Duration,
@@ -97,7 +97,7 @@ class Dataset(Rows):
     @classmethod
     def _canonical(cls, given: dict[str, Columns], info: ValidationInfo) -> dict[str, Columns]:
         """Each name alone, so that each problem has its place."""
-        told = {name: _refusal(cls.dataset, **{str(info.field_name): {name: text}}) for name, text in given.items()}
+        told = {name: misfit(cls.dataset, **{str(info.field_name): {name: text}}) for name, text in given.items()}
         refused = {name: message for name, message in told.items() if message is not None}
         if refused:
             raise wrong_at(refused)
@@ -105,7 +105,7 @@ class Dataset(Rows):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        message = _refusal(self.dataset, **self.mapping_kwargs())
+        message = misfit(self.dataset, **self.mapping_kwargs())
         if message is not None:
             raise wrong(message)
         return self
@@ -229,14 +229,3 @@ def of_balance(owner: System, name: str, balance: Balance) -> System:
         aliases=balance.aliases,
         sink=balance.sink,
     )
-
-
-def _refusal(dataset: str, **arguments: Any) -> str | None:
-    """What the column mapping thinks is wrong with the arguments, if anything."""
-    from reconcilers.mapping import Mapping as ColumnMapping
-
-    try:
-        ColumnMapping(dataset=dataset, **arguments)
-    except ConfigError as error:
-        return str(error)
-    return None
