@@ -77,14 +77,7 @@ def build(
     ordered = tuple(
         orders.summed_up(name, compared[name], found, (breaks, in_flight)) for name, found in differences.items()
     )
-    lead, rest = sentence.verdict(pairs, quality)
-    status = sentence.status(pairs, quality)
-    if (comparisons or ordered) and status != "refused":
-        said = _said(comparisons, ordered)
-        lead, rest = (lead, f"{rest.rstrip('.')}; {said}.") if pairs else (said, ".")
-        status = comparison.status(status if pairs else "good", comparisons)
-        if any(each.faulty for each in ordered):
-            status = "attention"
+    status, lead, rest = _headline(pairs, quality, comparisons, ordered)
     return Report(
         run_id=summary["run_id"],
         job=summary["job"] or "",
@@ -101,6 +94,24 @@ def build(
         comparisons=comparisons,
         orders=ordered,
     )
+
+
+def _headline(
+    pairs: Sequence[PairReport],
+    quality: Sequence[Quality],
+    comparisons: Sequence[comparison.ComparisonReport],
+    ordered: Sequence[orders.OrdersReport],
+) -> tuple[str, str, str]:
+    """How the run stands, and the sentence about it in two parts."""
+    lead, rest = sentence.verdict(pairs, quality)
+    status = sentence.status(pairs, quality)
+    if not (comparisons or ordered) or status == "refused":
+        return status, lead, rest
+    said = _said(comparisons, ordered)
+    lead, rest = (lead, f"{rest.rstrip('.')}; {said}.") if pairs else (said, ".")
+    if any(each.faulty for each in ordered):
+        return "attention", lead, rest
+    return comparison.status(status if pairs else "good", comparisons), lead, rest
 
 
 def _said(comparisons: Iterable[comparison.ComparisonReport], ordered: Iterable[orders.OrdersReport]) -> str:
