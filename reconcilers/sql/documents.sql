@@ -3,16 +3,29 @@
 -- authority an increase) that the other side has not.
 create or replace temp table document as
 with
+-- What a return refers to: the order of the same line.
+returned as (
+    select
+        sku, location, ref,
+        greatest(o.placed_a, o.placed_b) > 0 as is_ordered,
+        greatest(o.shipped_a, o.shipped_b) as shipped_in_all
+    from line r
+    join line o using (sku, location, ref)
+    where r.family = 'return' and o.family = 'order'
+),
 open_document as (
     select
-        *,
+        l.*,
         counted_a - counted_b as quantity,
         greatest(cancelled_a, cancelled_b) as cancelled,
         greatest(placed_a, placed_b) as placed,
         greatest(shipped_a, shipped_b) as shipped,
         cancelled_a <> cancelled_b
-            and (quantity > 0) = (cancelled_a > cancelled_b) as cancel_one_sided
-    from line
+            and (quantity > 0) = (cancelled_a > cancelled_b) as cancel_one_sided,
+        coalesce(r.is_ordered, false) as is_ordered,
+        coalesce(r.shipped_in_all, 0) as shipped_in_all
+    from line l
+    left join returned r using (sku, location, ref)
     where not cut_off and counted_a <> counted_b
 ),
 -- What is behind it. Terminal states first: what shipped and was cancelled can never clear.

@@ -137,8 +137,6 @@ select
     greatest(coalesce(restocked_a, 0), coalesce(restocked_b, 0)) as restocked,
     coalesce(received_b, 0) as received_b,
     coalesce(scrapped, 0) as scrapped,
-    coalesce(max(greatest(folded.placed_a, folded.placed_b)) over whole_line, 0) > 0 as is_ordered,
-    coalesce(max(greatest(folded.shipped_a, folded.shipped_b)) over whole_line, 0) as shipped_in_all,
     postings_a, postings_b,
     first_a, first_b, cancelled_at, cancelled_at_a, cancelled_at_b, shipped_at, published_at, arrived, kind_a, kind_b,
     -- The chain of a line is complete or it does not count (DOMAIN 2.2): where one side counts the
@@ -149,5 +147,4 @@ select
         when 'b' then not opened_b
         else opened_a <> opened_b and kind_a is not null and kind_b is not null
     end as cut_off
-from folded
-window whole_line as (partition by sku, location, ref);
+from folded;
