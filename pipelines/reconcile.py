@@ -42,6 +42,9 @@ SCHEMAS = {
 }
 OUTPUTS = tuple(SCHEMAS)
 
+#: Columns that repeat values, but not all the same one.
+_FEW_VALUES = ("location", "quantity_a", "quantity_b", "atp", "publish")
+
 _STOCK = ["sku", "location", "quantity", "as_of", "as_of_hi", "price"]
 _EVENTS = [name for name in events_schema().names if not name.startswith("source_")]
 
@@ -135,8 +138,16 @@ def write_part(result: Reconciled, pair: Pair, destination: str, name: str) -> N
     for output in OUTPUTS:
         table: pa.Table = getattr(result, output)
         buffer = io.BytesIO()
-        # statistics of decimals cost more than anything that reads these files would gain
-        pq.write_table(table, buffer, compression="zstd", compression_level=1, write_statistics=["sku"])
+        # what has few values is written through a dictionary; zstd alone is faster for what is all but constant.
+        # Statistics of decimals cost more than anything that reads these files would gain.
+        pq.write_table(
+            table,
+            buffer,
+            compression="zstd",
+            compression_level=1,
+            write_statistics=["sku"],
+            use_dictionary=[name for name in _FEW_VALUES if name in table.column_names],
+        )
         filesystem.write_atomic(filesystem.join(destination, output, name), buffer.getbuffer())
 
 
