@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reconcilers.stock import connect
+from reconcilers.database import connect
 
 AS_OF = "2026-11-23T02:00:00Z"
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from reconcilers.database import connect
 from reconcilers.orders import Orders, compare_bucket
-from reconcilers.stock import connect
 
 READ_AT = datetime(2026, 11, 23, 2, tzinfo=UTC)
 

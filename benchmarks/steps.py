@@ -21,10 +21,10 @@ from pipelines.reconcile import PairTask, reconcile_snapshots
 from pipelines.tables import SnapshotRows
 from pipelines.validate import Measurement, list_failing, measure_rows
 from reconcilers import profiles
+from reconcilers.database import connect
 from reconcilers.mapping import Mapping
 from reconcilers.pairs import Pair, Side
 from reconcilers.schemas import Kind
-from reconcilers.stock import connect
 
 NOW = datetime(2026, 11, 23, 3, tzinfo=UTC)
 RAW = (Path(__file__).parent / "raw.sql").read_text(encoding="utf-8")

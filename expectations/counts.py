@@ -22,8 +22,8 @@ import pyarrow as pa
 from expectations.columns import Column, column, text
 from expectations.conditions import UNIQUE, asked_of
 from expectations.metrics import SAMPLE, Metric, Values, deviation_of, mean_of
+from reconcilers.database import connect, session
 from reconcilers.errors import ConfigError
-from reconcilers.stock import connect
 
 #: Metrics about the whole distribution of a column.
 WHOLE = (
@@ -72,7 +72,7 @@ def countings(
 
 def count_values(rows: pa.Table, asked: Iterable[Counting], partitions: int) -> list[list[pa.Table]]:
     """How often each value occurs in a bucket: for each counting its partitions, columns `v0, v1, …, n`."""
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("rows", rows)
         return [_spread(con, rows.schema, counting, partitions) for counting in asked]
 

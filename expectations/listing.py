@@ -15,8 +15,8 @@ from expectations.conditions import UNIQUE, asked_of, failing_condition
 from expectations.counts import counted_rows
 from expectations.measure import Others
 from expectations.metrics import BUCKETED_BY, SAMPLE, Metric
+from reconcilers.database import session
 from reconcilers.schemas import TEXT
-from reconcilers.stock import connect
 
 #: Failing rows by `Metric.key`.
 Samples = dict[str, list[dict[str, Any]]]
@@ -68,7 +68,7 @@ def list_failing(
         Rows of `SCHEMA`, and by `Metric.key` up to `SAMPLE` failing rows.
     """
     tables, samples = [], {}
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("rows", rows)
         for each in failing:
             found = _failing_rows(con, rows.schema, each, others or {}, bucketed_by)
@@ -88,7 +88,7 @@ def repeated_here(rows: pa.Table, metric: Metric, repeated: Iterable[pa.Table]) 
     columns = [column(rows.schema, name).sql for name in metric.columns]
     same = " and ".join(f"r.v{n} is not distinct from {sql}" for n, sql in enumerate(columns))
     found = []
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("rows", rows)
         for table in repeated:
             con.register("repeated", table)

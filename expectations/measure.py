@@ -17,8 +17,8 @@ from expectations import counts, keys
 from expectations.columns import Column, column
 from expectations.conditions import OF_COLUMN, OF_COLUMNS, UNIQUE, asked_of, failing_condition
 from expectations.metrics import BUCKETED_BY, Metric, Values
+from reconcilers.database import session
 from reconcilers.errors import ConfigError
-from reconcilers.stock import connect
 
 #: The rows of other snapshots that metrics compare with, by the name that a suite has for them.
 Others = Mapping[str, pa.Table]
@@ -48,7 +48,7 @@ def check(metrics: Iterable[Metric], schema: pa.Schema, keyed_by: Sequence[str] 
         if metric.name in {*keys.FAILING, *keys.TOGETHER}:
             keys.check(metric, schema, keyed_by)
     of_rows = [metric for metric in asked if metric.name not in {*keys.FAILING, *keys.TOGETHER}]
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("rows", schema.empty_table())
         try:
             _flat(con, schema, {m.key: m for m in of_rows if not counts.is_counted(m)})
@@ -77,7 +77,7 @@ def measure(
     counted = {k: m for k, m in wanted.items() if k not in keyed and counts.is_counted(m)}
     flat = {k: m for k, m in wanted.items() if k not in keyed and k not in counted}
     values: Values = {}
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("rows", rows)
         values |= _flat(con, rows.schema, flat)
         local = [m for m in counted.values() if counts.is_local(m, bucketed_by)]

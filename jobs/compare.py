@@ -14,13 +14,13 @@ import yaml
 
 from pipelines import filesystem
 from pipelines.relations import Relation, database, is_database, relation
+from reconcilers.database import connect
 from reconcilers.errors import ConfigError, Unreachable
 from reconcilers.fields import Judged, Rows, judge
 from reconcilers.formulas import defused_sql
 from reconcilers.records import Comparison, Duplicates
 from reconcilers.rules import Rule, literal, quoted
 from reconcilers.schemas import Class, Reason
-from reconcilers.stock import connect
 from reports import comparison as reporting
 from reports import html, junit
 from reports.comparison import ComparisonReport, SideReport

@@ -16,6 +16,7 @@ from pipelines.execution import Engine, call_each
 from pipelines.reconcile import part_name
 from pipelines.snapshots import Snapshot
 from reconcilers.buckets import bucket_of
+from reconcilers.database import session
 from reconcilers.errors import ConfigError, Unreachable
 from reconcilers.findings import REMEMBERED, Bucket, Findings, total
 from reconcilers.findings import compare_bucket as records_bucket
@@ -25,7 +26,6 @@ from reconcilers.orders import compare_bucket as orders_bucket
 from reconcilers.records import Comparison
 from reconcilers.rules import key_family
 from reconcilers.schemas import ORIGIN
-from reconcilers.stock import connect
 
 #: What a run says about a bucket is written last, and says that the bucket is done.
 FOUND = "comparisons"
@@ -84,7 +84,7 @@ def compare_snapshots(
 def compare_part(task: RecordsTask, bucket: int, run: str, destination: str) -> None:
     """Read one bucket of a pair, compare it, and write its differences and findings."""
     name = part_name(task.comparison.name, bucket, task.buckets)
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("records_a", _read(task.a, bucket, task.buckets))
         con.register("records_b", _read(task.b, bucket, task.buckets))
         compared = _compare(con, task.comparison, run, _previous(task, name))
@@ -156,7 +156,7 @@ def _previous(task: RecordsTask, name: str) -> pa.Table | None:
 
 def _check(task: RecordsTask) -> None:
     """Keys that are joined as equal live in one bucket: their columns must be of one family."""
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         kinds = []
         for snapshot in (task.a, task.b):
             con.register("sample", _read(snapshot, 0, snapshot.manifest.buckets).slice(0, 0))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from reconcilers.stock import connect
+from reconcilers.database import session
 
 _SQL = (Path(__file__).parent / "sql" / "aliases.sql").read_text(encoding="utf-8")
 
@@ -33,6 +33,6 @@ class Alias:
 
 def suggest_aliases(breaks: pa.Table) -> list[Alias]:
     """The likeliest aliases among the missing keys of one pair (`breaks_schema`), at most 100."""
-    with connect() as con:
+    with session() as con:
         con.register("breaks", breaks)
         return [Alias(*row) for row in con.execute(_SQL).fetchall()]

@@ -11,10 +11,10 @@ import pyarrow.compute as pc
 
 from reconcilers import parsing
 from reconcilers.canonical import Canonical, rejected
+from reconcilers.database import session
 from reconcilers.errors import ConfigError
 from reconcilers.rules import bucket_text, literal, plain_number, quoted
 from reconcilers.schemas import ORIGIN_NAMES, SCALE, TEXT
-from reconcilers.stock import connect
 
 #: The column that says which bucket a record lives in; it is nobody's data.
 BUCKET_KEY = "__bucket_key"
@@ -94,7 +94,7 @@ def keyed(raw: pa.Table, mapping: RecordsMapping) -> Canonical:
         columns[name] = values
         wrong[bad & (wrong == None)] = f"{name}: not {mapping.types.get(name)}"  # noqa: E711  element by element
     table = pa.table({**columns, **{name: raw.column(name) for name in ORIGIN_NAMES}})
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("record", table)
         described = {row[0]: row[1] for row in con.execute("describe from record").fetchall()}
         parts = [bucket_text(quoted(name), described[name]) for name in mapping.key]
@@ -157,7 +157,7 @@ def _check_aliases(name: str, aliases: Mapping[str, str], mapping: RecordsMappin
 
 
 def _cast(values: pa.Array, kind: str, number: parsing.NumberFormat) -> tuple[pa.Array, np.ndarray]:
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("given", pa.table({"v": values}))
         text = "v::varchar"
         if pa.types.is_string(values.type) and kind.startswith(("DECIMAL", "BIGINT", "DOUBLE")):

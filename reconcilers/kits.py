@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reconcilers.database import session
 from reconcilers.errors import ConfigError
 from reconcilers.schemas import TEXT, stock_schema
-from reconcilers.stock import connect
 
 #: The columns of a table of kits, all text.
 COLUMNS = ("kit", "component", "quantity")
@@ -89,7 +89,7 @@ class Kits:
         parts = [(kit, part, count) for kit, made_of in self.parts.items() for part, count in made_of.items()]
         needed = pa.table([list(column) for column in zip(*parts, strict=True)], names=COLUMNS)
         schema = stock_schema(levels.schema.field("quantity_b").type.scale)
-        with connect(threads=1) as con:
+        with session(threads=1) as con:
             con.register("needed", needed)
             con.register("levels", levels)
             made = con.sql("""

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Union
 
 import pyarrow as pa
 
+from reconcilers.database import session
 from reconcilers.errors import ConfigError
 from reconcilers.fields import Compared, judge
 from reconcilers.orders import ComparedOrders, Orders, judge_orders, verdicts
 from reconcilers.pairs import Pair
 from reconcilers.records import Comparison
 from reconcilers.schemas import events_schema, stock_schema
-from reconcilers.stock import Inputs, Reconciled, connect, reconcile_bucket
+from reconcilers.stock import Inputs, Reconciled, reconcile_bucket
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +67,7 @@ def compare(a: Frame, b: Frame, comparison: Comparison) -> Compared:
         ConfigError: a column that the comparison names is not there.
         ExpectationsFailed: a key is there twice, and the comparison refuses that.
     """
-    with connect() as con:
+    with session() as con:
         con.register("given_a", _table(a))
         con.register("given_b", _table(b))
         return judge(con, comparison, "given_a", "given_b").compared()
@@ -84,7 +85,7 @@ def compare_orders(a: Frame, b: Frame, orders: Orders) -> ComparedOrders:
     Raises:
         ConfigError: a side has no reference, or a condition is wrong.
     """
-    with connect() as con:
+    with session() as con:
         con.register("given_a", _table(a))
         con.register("given_b", _table(b))
         judge_orders(con, orders, "given_a", "given_b")

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcilers import parsing
+from reconcilers.database import session
 from reconcilers.errors import ConfigError
 from reconcilers.keyed import INSTANT_TYPE, RecordsMapping
 from reconcilers.references import Normaliser
 from reconcilers.schemas import PRECISION, SCALE
-from reconcilers.stock import connect
 
 #: The columns that say which order, which line of it, and which document of a system.
 NAMES = ("ref", "channel", "line", "doc", "sku")
@@ -108,7 +108,7 @@ class OrdersMapping(RecordsMapping):
         """References as the cross-reference says, else normalised."""
         if self.references.is_identity:
             return _translated(texts, self.xref, "ref", texts)
-        with connect(threads=1) as con:
+        with session(threads=1) as con:
             con.register("given", pa.table({"v": texts}))
             spelled = con.sql(f"select {self.references.sql('v')} as v from given").to_arrow_table()
         return _translated(texts, self.xref, "ref", spelled.column(0).combine_chunks())

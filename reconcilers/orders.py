@@ -181,7 +181,7 @@ def _prepare(
     relations: tuple[str, str],
 ) -> None:
     """Give the SQL steps their variables, and both sides as one relation with every column."""
-    con.execute(f"create type amount as decimal(18, {orders.scale})")
+    con.execute(f"create temp type amount as decimal(18, {orders.scale})")
     variables = {
         "pair": orders.name,
         "sla": orders.sla,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reconcilers.database import connect
 from reconcilers.profiles import EffectProfile
 from reconcilers.schemas import Kind, events_schema, quantity_type
-from reconcilers.stock import connect
 
 _SQL = {
     step: (Path(__file__).parent / "sql" / f"{step}.sql").read_text(encoding="utf-8")

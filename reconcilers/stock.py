@@ -7,15 +7,15 @@ in `reconcilers/sql/`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from reconcilers.database import session
 from reconcilers.pairs import Pair, Side
 from reconcilers.references import Normaliser
 from reconcilers.schemas import (
@@ -36,7 +36,7 @@ from reconcilers.shares import shared
 
 _SQL = {
     step: (Path(__file__).parent / "sql" / f"{step}.sql").read_text(encoding="utf-8")
-    for step in ("postings", "lines", "documents", "levels", "slips", "breaks")
+    for step in ("postings", "lines", "documents", "keys", "levels", "slips", "breaks")
 }
 
 #: What `slips` makes, where nobody asks for it.
@@ -67,6 +67,9 @@ BY_DOCUMENT = frozenset({Kind.XFER_IN, Kind.XFER_OUT, Kind.RECEIPT})
 
 #: What the families of kinds that a pair names itself begin with.
 OWN = "own"
+
+#: The instants of a row, where it has its own.
+_INSTANTS = ("as_of", "as_of_hi")
 
 #: The steps at which a number may count an order, in the order in which they happen.
 _STEPS = (Kind.PLACE, Kind.ALLOCATE, Kind.SHIP)
@@ -112,19 +115,23 @@ def reconcile_bucket(
 
     The rows come in no particular order.
     """
-    with connect(threads) as con:
+    with session(threads) as con:
         _prepare(con, inputs, pair, run)
         con.register("previous", closed_schema().empty_table() if previous is None else previous)
-        for step in ("postings", "lines", "documents", "levels"):
+        for step in ("postings", "lines", "documents", "keys"):
             con.execute(_SQL[step])
+        shown = con.sql("from shown").to_arrow_table()
+        settled = shown.filter(shown["settled"])
+        con.register("settled", settled)
+        con.register("unsettled", shown.filter(pc.invert(shown["settled"])))
+        con.execute(_SQL["levels"])
         judged = _shared(con.sql("from level").to_arrow_table(), pair)
-        settled = _shared(_settled(con, pair), pair)
         con.register("judged_level", judged)
         con.execute(_SQL["slips"] if pair.own_kinds else _NO_SLIPS)
         con.execute(_SQL["breaks"])
         columns = levels_schema(pair.scale).names
         return Reconciled(
-            levels=pa.concat_tables([judged.select(columns), settled.select(columns)]),
+            levels=pa.concat_tables([judged.select(columns), _shared(_matched(settled, pair), pair)]),
             breaks=_result(con, "break", breaks_schema(pair.scale)),
             closed=_result(con, "closed", closed_schema()),
             in_flight=_result(con, "document", in_flight_schema(pair.scale)),
@@ -133,18 +140,13 @@ def reconcile_bucket(
         )
 
 
-def _settled(con: duckdb.DuckDBPyConnection, pair: Pair) -> pa.Table:
+def _matched(settled: pa.Table, pair: Pair) -> pa.Table:
     """The levels of keys that need no judgement, which are most: what they have in common is made here, once."""
-    rows = con.sql("from settled").to_arrow_table()
     schema = levels_schema(pair.scale)
     zeros = dict.fromkeys(("raw_diff", "expected_diff", "unexplained", "unexplained_lo", "unexplained_hi"), Decimal(0))
     common = {"pair": pair.name, "class": str(Class.MATCHED), "reason": None, **zeros}
-    columns = {
-        **{name: pa.repeat(pa.scalar(value, schema.field(name).type), len(rows)) for name, value in common.items()},
-        **{name: rows[name] for name in rows.column_names},
-        "quantity_b": rows["quantity_a"],
-    }
-    return pa.table([columns[name] for name in schema.names], schema=schema)
+    made = {name: pa.repeat(pa.scalar(value, schema.field(name).type), len(settled)) for name, value in common.items()}
+    return pa.table([made[name] if name in made else settled[name] for name in schema.names], schema=schema)
 
 
 def _shared(levels: pa.Table, pair: Pair) -> pa.Table:
@@ -154,28 +156,16 @@ def _shared(levels: pa.Table, pair: Pair) -> pa.Table:
     return shared(levels, pair.shares, pair.a.system)
 
 
-@contextmanager
-def connect(threads: int | None = None) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection of its own: in memory, in UTC, and never on the network."""
-    limit = {} if threads is None else {"threads": threads}
-    con = duckdb.connect(config={"autoinstall_known_extensions": "false", **limit})
-    try:
-        con.execute("set TimeZone = 'UTC'")
-        con.execute("set enable_progress_bar = false")
-        yield con
-    finally:
-        con.close()
-
-
 def _prepare(con: duckdb.DuckDBPyConnection, inputs: Inputs, pair: Pair, run: str) -> None:
     """Give the SQL steps their tables and variables; what a pair does not use costs nothing."""
-    con.execute(f"create type quantity as decimal(18, {pair.scale})")
+    con.execute(f"create temp type quantity as decimal(18, {pair.scale})")
     for name, value in {**_variables(pair), "run": run}.items():
         con.execute(f"set variable {name} = ?", [value])
     con.register("effect_arrow", _effects(pair))
     con.execute("create temp table effect as from effect_arrow")
     for side, places in (("a", tuple(pair.locations)), ("b", _pooled(pair))):
-        con.register(f"stock_{side}_raw", getattr(inputs, f"stock_{side}"))
+        stock = getattr(inputs, f"stock_{side}")
+        con.register(f"stock_{side}_raw", stock)
         con.register(f"events_{side}_raw", getattr(inputs, f"events_{side}"))
         if getattr(pair, f"xref_{side}") is not None:
             con.register(f"xref_{side}", getattr(pair, f"xref_{side}"))
@@ -183,7 +173,7 @@ def _prepare(con: duckdb.DuckDBPyConnection, inputs: Inputs, pair: Pair, run: st
         if places:
             rows = [(p, p) for p in places] if side == "a" else places
             con.executemany(f"insert into place_{side} values (?, ?)", rows)
-        con.execute(f"create temp view stock_{side} as {_stock_sql(side, bool(places))}")
+        con.execute(f"create temp view stock_{side} as {_stock_sql(stock, side, bool(places))}")
     con.register("goods", goods_schema(pair.scale).empty_table() if pair.goods is None else pair.goods)
     con.register("pack", packs_schema().empty_table() if pair.packs is None else pair.packs)
     con.execute(f"create temp view event as {_events_sql(inputs, pair)}")
@@ -263,9 +253,10 @@ def _own_families(pair: Pair) -> dict[str, str]:
     return {**families, str(Kind.PUBLISH): str(Kind.PUBLISH)}
 
 
-def _stock_sql(side: str, pooled: bool) -> str:
+def _stock_sql(stock: pa.Table, side: str, pooled: bool) -> str:
     """The side's stock at the pair's locations; several warehouses behind one number are summed."""
-    columns = "sku, location, quantity, as_of, as_of_hi, price"
+    own = [name if stock[name].null_count < len(stock) else f"null::timestamptz as {name}" for name in _INSTANTS]
+    columns = ", ".join(["sku, location, quantity, price", *own])
     if not pooled:
         return f"select {columns} from stock_{side}_raw"
     if side == "a":

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reconcilers.database import session
 from reconcilers.schemas import Class
-from reconcilers.stock import connect
 from reports import words
 from reports.comparison import SideReport
 from reports.records import SEVERITIES, Listing
@@ -217,7 +217,7 @@ def linked(found: Iterable[Finding], breaks: pa.Table, in_flight: pa.Table) -> l
         {"n": pa.array([n for n, _ in refs], pa.int64()), "ref": pa.array([r for _, r in refs], pa.string())}
     )
     links: dict[int, list[StockLink]] = {}
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         for name, given in (("wanted", wanted), ("breaks", breaks), ("in_flight", in_flight)):
             con.register(name, given)
         rows = con.execute(

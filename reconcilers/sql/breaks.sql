@@ -1,5 +1,5 @@
 -- The keys that are not MATCHED, with identity, age, severity and probable causes.
--- In: judged_level (the rows of the view `level`), shown, line, document, slip, previous (break_id, first_seen_run,
+-- In: judged_level (the rows of the view `level`), settled (of the view `shown`), line, document, slip, previous (break_id, first_seen_run,
 --     runs_seen, status: the breaks and the closed breaks of the run before).
 create or replace temp table identified as
 select *, md5(concat_ws(chr(31), pair, sku, location, getvariable('basis_pair'))) as break_id
@@ -198,7 +198,7 @@ with counted as (
     from judged_level
     union all
     select 'MATCHED', '', price, quantity_a, quantity_b, 0, null
-    from shown where settled
+    from settled
 )
 select
     getvariable('pair') as pair, class, reason,

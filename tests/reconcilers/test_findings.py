@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from reconcilers.database import session
 from reconcilers.findings import REMEMBERED, compare_bucket
 from reconcilers.records import Comparison
-from reconcilers.stock import connect
 
 
 def night(run: str, shop: list[tuple[str, str]], erp: list[tuple[str, str]], before=None):
     """The differences of a night by key and reason, and what the next night goes on from."""
     sides = [pa.table({n: [row[i] for row in side] for i, n in enumerate(("id", "v"))}) for side in (shop, erp)]
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("records_a", sides[0])
         con.register("records_b", sides[1])
         found = compare_bucket(con, Comparison(key=("id",)), run, before)
