@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from shell import recon
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -35,11 +34,7 @@ def test_the_examples_are_true(document, tmp_path):
         words = shlex.split(command)
         if words[0] != "recon":
             continue
-        done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *words[1:]], cwd=tmp_path, capture_output=True, text=True, check=False
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        assert_in_order(done.stdout.splitlines(), expected, command)
+        assert_in_order(recon(*words[1:], at=tmp_path).out.splitlines(), expected, command)
 
 
 def assert_in_order(lines, expected, command):

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
+from forked import start, wait
+
+from cli.main import main
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,24 @@ class Done:
         return [line.removeprefix("recon: ") for line in self.err.splitlines() if line.startswith("recon: ")]
 
 
-def recon(*arguments, at: Path, **options) -> Done:
+def recon(*arguments, at: Path) -> Done:
     """Run `recon` in a directory."""
-    command = [sys.executable, "-m", "cli.main", *map(str, arguments)]
-    done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False, timeout=120, **options)
-    assert "Traceback" not in done.stderr, done.stderr
-    return Done(done.returncode, done.stdout, done.stderr)
+    with tempfile.TemporaryDirectory(prefix="recon-shell-") as scratch:
+        out, err = Path(scratch) / "out", Path(scratch) / "err"
+        code = wait(start(_main, [*map(str, arguments)], str(at), dict(os.environ), str(out), str(err)))
+        done = Done(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+    assert "Traceback" not in done.err, done.err
+    return done
+
+
+def _main(arguments: list[str], at: str, environment: dict[str, str], out: str, err: str) -> None:
+    """The command in this process, as if it had just begun: its directory, environment and streams."""
+    os.chdir(at)
+    os.environ.clear()
+    os.environ.update(environment)
+    time.tzset()
+    sys.stdout, sys.stderr = (Path(path).open("w", encoding="utf-8") for path in (out, err))  # noqa: SIM115
+    os.dup2(sys.stdout.fileno(), 1)
+    os.dup2(sys.stderr.fileno(), 2)
+    sys.argv = ["recon", *arguments]
+    main()

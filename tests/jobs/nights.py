@@ -1,11 +1,7 @@
-"""Runs and schedulers as real processes that live by a faster clock, and can be killed where it hurts.
-
-Processes are forked from one that has imported everything, so that each takes a moment, not seconds.
-"""
+"""Runs and schedulers as real processes that live by a faster clock, and can be killed where it hurts."""
 
 from __future__ import annotations
 
-import atexit
 import multiprocessing
 import os
 import signal
@@ -22,9 +18,6 @@ from jobs.config import load
 from jobs.run_state import PLAN, SUMMARY
 from jobs.workspace import Workspace
 from reconcilers.errors import ReconError
-
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["nights", "jobs.validate", "jobs.lifecycle", "great_expectations", "duckdb"])
 
 
 @dataclass(frozen=True)
@@ -52,21 +45,6 @@ class SetClock:
         by = (to - self.now()).total_seconds() + float(self.ahead.read_text())
         self.ahead.with_suffix(".new").write_text(str(by))
         self.ahead.with_suffix(".new").replace(self.ahead)
-
-
-def start(function, *arguments):
-    """A process that calls a function of a module."""
-    process = _FORKS.Process(target=function, args=arguments)
-    process.start()
-    atexit.register(process.kill)
-    return process
-
-
-def wait(process, timeout=120):
-    """Its exit code, negative where a signal ended it."""
-    process.join(timeout)
-    assert process.exitcode is not None, "still running"
-    return process.exitcode
 
 
 def until(condition, timeout=60.0):
