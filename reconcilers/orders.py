@@ -1,8 +1,9 @@
 """Orders of two systems, compared line by line: what is lost, late, doubled, or not the same.
 
-Second documents and orders that only one side has are told as such; the lines of all others go through
-the kernel of records (`fields`), and what it finds becomes one finding a fault: a lost order of seven lines
-is one lost order. The steps around the kernel are SQL, in `reconcilers/sql/order_*.sql`.
+Orders that are plainly the same are only counted. Of the others, second documents and orders that only one
+side has are told as such; the lines of the rest go through the kernel of records (`fields`), and what it finds
+becomes one finding a fault: a lost order of seven lines is one lost order. The steps around the kernel are SQL,
+in `reconcilers/sql/order_*.sql`.
 """
 
 from __future__ import annotations
@@ -20,13 +21,14 @@ from reconcilers.errors import ConfigError
 from reconcilers.fields import Judged, Rows, judge
 from reconcilers.findings import Bucket, aged, findings
 from reconcilers.order_rows import INSTANTS, LINE_AMOUNTS, ORDER_AMOUNTS, ROLES, STATUSES
+from reconcilers.pairing import count
 from reconcilers.records import Comparison
-from reconcilers.rules import Rule, key_text, quoted, within
+from reconcilers.rules import Rule, key_text, quoted, sides, within
 from reconcilers.schemas import SCALE
 
 _SQL = {
     step: (Path(__file__).parent / "sql" / f"order_{step}.sql").read_text(encoding="utf-8")
-    for step in ("lines", "findings")
+    for step in ("plain", "lines", "findings")
 }
 
 #: The columns of `differences` of a pair of orders, before identity and age.
@@ -101,7 +103,8 @@ def judge_orders(con: duckdb.DuckDBPyConnection, orders: Orders, left: str, righ
     """Compare two relations of canonical order lines; leaves the tables `finding` and `verdict` in `con`.
 
     Returns:
-        What the kernel found about the lines of orders that both sides have.
+        What the kernel found about the lines of orders that both sides have; those that are plainly the same
+        are among the equal ones.
 
     Raises:
         ConfigError: a side has no reference, or a condition is wrong.
@@ -109,22 +112,27 @@ def judge_orders(con: duckdb.DuckDBPyConnection, orders: Orders, left: str, righ
     kinds = [_kinds(con, relation) for relation in (left, right)]
     more = [name for name in kinds[0] if name in kinds[1] and name not in ROLES]
     _prepare(con, orders, kinds, more, (left, right))
-    again = _lines("given semi join repeated using (side, ref, line)", more)
-    con.execute(_SQL["lines"].format(lines_of_repeated=again, lines_of_kept=_lines("kept", more)))
     shared = [name for name in _COMPARED if all(name in each for each in kinds)]
     if not _by_line(kinds) and "sku" in shared:
         shared.remove("sku")
     columns = [name for name in [*shared, *more] if name not in orders.ignore]
-    values = "".join(f"{_other(name) if name in more else name} as {quoted(name)}, " for name in columns)
+    inner = {name: _other(name) if name in more else name for name in columns}
+    comparison, totals = _of_lines(orders, columns), _totals(orders, kinds)
+    con.execute(_SQL["plain"].format(**_plain(inner, comparison.rules, orders.scale), **totals))
+    again = _lines("given semi join repeated using (side, ref, line)", more)
+    con.execute(_SQL["lines"].format(lines_of_repeated=again, lines_of_kept=_lines("kept", more)))
+    values = "".join(f"{own} as {quoted(name)}, " for name, own in inner.items())
     for side in ("a", "b"):
         con.execute(
             f"create or replace temp table lines_{side} as select ref, line, {values}changed_at "
             f"from line semi join common using (ref) where side = '{side}'"
         )
-    judged = judge(con, _of_lines(orders, columns), "lines_a", "lines_b")
+    judged = judge(con, comparison, "lines_a", "lines_b")
     con.execute(f"create or replace temp table field as {judged.differences}")
-    con.execute(_SQL["findings"].format(**_totals(orders, kinds)))
-    return replace(judged, a=_rows(con, "a"), b=_rows(con, "b"))
+    con.execute(_SQL["findings"].format(**totals))
+    a, b = (_rows(con, side) for side in ("a", "b"))
+    plain = a.read - a.without_key - count(con, "select count(*) from given where side = 'a'")
+    return replace(judged, a=a, b=b, equal=judged.equal + plain)
 
 
 def verdicts(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
@@ -132,7 +140,7 @@ def verdicts(con: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], int]:
     rows = con.execute(
         """select worst.class, coalesce(worst.reason, ''), count(*) from verdict group by all
         union all
-        select 'MATCHED', '', count(distinct ref) from head anti join verdict using (ref) having count(*) > 0"""
+        select 'MATCHED', '', count(*) from each_order anti join verdict using (ref) having count(*) > 0"""
     ).fetchall()
     return {(name, reason): count for name, reason, count in sorted(rows)}
 
@@ -180,7 +188,7 @@ def _prepare(
     more: list[str],
     relations: tuple[str, str],
 ) -> None:
-    """Give the SQL steps their variables, and both sides as one relation with every column."""
+    """Give the SQL steps their variables, and both sides with the same columns."""
     con.execute(f"create temp type amount as decimal(18, {orders.scale})")
     variables = {
         "pair": orders.name,
@@ -196,15 +204,14 @@ def _prepare(
     }
     for name, value in variables.items():
         con.execute(f"set variable {name} = ?", [value])
-    parts = []
     for side, have, relation in zip("ab", kinds, relations, strict=True):
         if "ref" not in have:
             raise ConfigError(f"{orders.name}: no column 'ref' on the {'left' if side == 'a' else 'right'}")
         _take(con, orders, side, relation)
-        parts.append(
+        con.execute(
+            f"create or replace temp view export_{side} as "
             f"select '{side}' as side, {_columns(have, more, kinds)} from ordered_{side} where ref is not null"
         )
-    con.execute(f"create or replace temp view given as {' union all by name '.join(parts)}")
 
 
 def _take(con: duckdb.DuckDBPyConnection, orders: Orders, side: str, relation: str) -> None:
@@ -215,6 +222,21 @@ def _take(con: duckdb.DuckDBPyConnection, orders: Orders, side: str, relation: s
         con.execute(f"create or replace temp view ordered_{side} as from {relation}{condition}")
     except duckdb.Error as error:
         raise ConfigError(f"{orders.name}: where.{side}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _plain(columns: Mapping[str, str], rules: Mapping[str, Rule], scale: int) -> dict[str, str]:
+    """What tells orders that are plainly the same: the lines of each side, and when two have the same values."""
+    values = "".join(f", any_value({own}) as {own}" for own in columns.values())
+    lines = f"""
+        select
+            ref, line, count(*) as rows, min(doc) as doc, any_value(total) as total, any_value(charges) as charges,
+            any_value(worth(side, weight * price, discount, tax)) as amount{values}
+        from {{}} group by ref, line"""
+    same = ["true"]
+    for name, own in columns.items():
+        kind = f"DECIMAL(18,{scale})" if name in LINE_AMOUNTS else "VARCHAR"
+        same.append(f"not {sides(f'a.{own}', f'b.{own}', kind, kind, rules.get(name, Rule())).differ}")
+    return {"lines_a": lines.format("export_a"), "lines_b": lines.format("export_b"), "same": " and ".join(same)}
 
 
 def _lines(relation: str, more: list[str]) -> str:

@@ -1,6 +1,5 @@
 -- The lines and the orders of both sides, with second documents of one order taken out (DOMAIN 2.6).
 -- In: given (a row an exported row of either side).
--- Most orders have one row a line and one document; only the others are looked at more closely.
 
 -- The value that all rows of a line agree on, or the first and the last of them.
 create or replace temp macro told(x) as if(min(x) = max(x), min(x), min(x) || ' + ' || max(x));
@@ -13,12 +12,6 @@ create or replace temp macro mean(gross, weight) as (
 
 create or replace temp table repeated as
 select side, ref, line from given group by all having count(*) > 1;
-
--- What a line comes to; null where its price is not known.
-create or replace temp macro worth(side, gross, discount, tax) as (
-    gross - coalesce(discount, 0)
-        + if(if(side = 'a', getvariable('tax_included_a'), getvariable('tax_included_b')), 0, coalesce(tax, 0))
-)::decimal(38, 4);
 
 -- One row a line.
 create or replace temp table line as

@@ -111,6 +111,13 @@ def test_counts_close_and_each_fault_is_told_once(nights):
     assert pair["classes"] == {"BREAK": 2, "IN_FLIGHT": 1, "LATE": 1, "MATCHED": 97}
     assert pair["reasons"]["BREAK"] == {"DUPLICATE_BACKEND_ORDER": 1, "PRICE_DIFFERS": 1}
     assert (pair["a"]["read"], pair["a"]["rejected"], pair["b"]["read"]) == (201, 1, 200)
+    # two lines of each of the 99 orders that both sides have; a second document is not compared
+    assert {each["column"]: (each["compared"], each["equal"], each["different"]) for each in pair["columns"]} == {
+        "quantity": (198, 198, 0),
+        "price": (198, 197, 1),
+        "status": (198, 198, 0),
+        "note": (198, 198, 0),
+    }
     found = [(row["ref"], row["class"], row["reason"], row["severity"]) for row in differences(nights[0])]
     assert found == [
         ("7", "BREAK", "DUPLICATE_BACKEND_ORDER", "high"),

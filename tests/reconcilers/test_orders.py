@@ -218,6 +218,16 @@ CASES: dict[str, tuple[list[str], list[str], list[str]]] = {
         ["1 TEA 2 10 total=27", "1 CUP 1 7 total=27"],
         ["1 total 30.0000>None BREAK TOTAL_NOT_SUM"],
     ),
+    "the same total on both sides, which is that of no lines": (
+        ["1 TEA 2 10 total=30"],
+        ["1 TEA 2 10 total=30"],
+        ["1 total 30.0000>None BREAK TOTAL_NOT_SUM", "1 total None>30.0000 BREAK TOTAL_NOT_SUM"],
+    ),
+    "the same lines in two documents, whose totals are not that of the order": (
+        ["1 TEA 2 10 total=27", "1 CUP 1 7 total=27"],
+        ["1 TEA 2 10 doc=B1 total=27", "1 CUP 1 7 doc=B2 total=27"],
+        ["1 total None>54.0000 BREAK TOTAL_NOT_SUM"],
+    ),
     "a wrong price explains the total": (
         ["1 TEA 2 10 total=20"],
         ["1 TEA 2 9 total=18"],
