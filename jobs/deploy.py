@@ -22,12 +22,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from pydantic import BaseModel
 
+from jobs import records
 from jobs.config import Config, Job, load
 from jobs.config_deploy import Deploy
 from jobs.config_text import as_written
 from jobs.launched import PIPELINES
 from jobs.plan import dataset_names
-from pipelines import filesystem
+from pipelines import differences, filesystem
 from pipelines.reconcile import SCHEMAS
 from reconcilers.errors import ConfigError
 
@@ -36,7 +37,7 @@ TEMPLATES = Path(__file__).parent / "templates" / "deploy"
 #: Where the image's build puts the Flex Template, below the workspace.
 TEMPLATE = "deploy/template.json"
 
-#: The outputs of a run that are loaded into BigQuery.
+#: The outputs of a run that are loaded into BigQuery as they are: those of stock and balances.
 LOADED = ("levels", "breaks", "in_flight", "corrections")
 
 _FILES = {
@@ -113,8 +114,8 @@ def files(config: Config, path: Path, target: Path) -> dict[str, str]:
         "template": filesystem.join(str(config.workspace), TEMPLATE),
         "variables": config.variables,
         "sources": _sources(config, bucket),
-        "jobs": [_job(place, name, job) for name, job in config.jobs.items()],
-        "tables": [_table(name, output) for name in config.jobs for output in LOADED],
+        "jobs": [_job(place, name, job, config) for name, job in config.jobs.items()],
+        "tables": [_table(name, table) for name, job in config.jobs.items() for table in _tables_of(job, config)],
         "dag_jobs": pprint.pformat(_dag_jobs(place, config), sort_dicts=False, width=100),
         "topics": topics,
         "subscriptions": subscriptions,
@@ -129,6 +130,16 @@ def files(config: Config, path: Path, target: Path) -> dict[str, str]:
     texts["metadata.json"] = json.dumps(_metadata(place), indent=2) + "\n"
     texts["requirements.lock"] = "\n".join(_locked()) + "\n"
     return texts
+
+
+def tables(reconciled: bool, compared: bool) -> tuple[str, ...]:
+    """What is loaded of a job that has reconciled stock or balances, and compared records or orders."""
+    return (LOADED if reconciled else ()) + (tuple(differences.SCHEMAS) if compared else ())
+
+
+def _tables_of(job: Job, config: Config) -> tuple[str, ...]:
+    compared = records.pairs_of(config, job.pairs)
+    return tables(len(compared) < len(job.pairs), bool(compared))
 
 
 def identifier(name: str) -> str:
@@ -154,9 +165,10 @@ def _hcl(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
 
 
-def _job(place: Deploy, name: str, job: Job) -> dict[str, Any]:
+def _job(place: Deploy, name: str, job: Job, config: Config) -> dict[str, Any]:
     return {
         "name": name,
+        "tables": _tables_of(job, config),
         "resource": identifier(name),
         "cloud_run_job": place.cloud_run_job(name),
         "schedule": job.schedule,
@@ -175,13 +187,15 @@ def _dag_jobs(place: Deploy, config: Config) -> dict[str, dict[str, Any]]:
     }
 
 
-def _table(job: str, output: str) -> dict[str, Any]:
-    """A table of BigQuery with the columns of an output."""
+def _table(job: str, name: str) -> dict[str, Any]:
+    """A table of BigQuery with the columns of an output, or of what is made of one."""
+    schema = SCHEMAS[name]() if name in LOADED else differences.SCHEMAS[name]
     columns = [
         {"name": field.name, "type": _bigquery(field.type), "mode": "NULLABLE" if field.nullable else "REQUIRED"}
-        for field in SCHEMAS[output]()
+        for field in schema
     ]
-    return {"name": f"{identifier(job)}_{output}", "columns": columns}
+    clustering = [column for column in ("pair", "sku") if column in schema.names]
+    return {"name": f"{identifier(job)}_{name}", "columns": columns, "clustering": clustering}
 
 
 def _bigquery(kind: pa.DataType) -> str:
@@ -191,6 +205,8 @@ def _bigquery(kind: pa.DataType) -> str:
         return "TIMESTAMP"
     if pa.types.is_integer(kind):
         return "INTEGER"
+    if pa.types.is_floating(kind):
+        return "FLOAT"
     if pa.types.is_string(kind):
         return "STRING"
     raise NotImplementedError(f"no BigQuery type for {kind}")

@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipelines import differences
 from pipelines.connectors.bigquery_client import Place, Warehouse, told
 from pipelines.reconcile import SCHEMAS, read_parts
 from reconcilers.schemas import INSTANT, TEXT
@@ -49,11 +50,18 @@ _TOLD = {
 #: The columns by which a table is clustered, where it has them.
 _CLUSTERED = ("pair", "class", "sku", "system")
 
-_TYPES = {"string": "STRING", "int32": "INTEGER", "int64": "INTEGER", "bool": "BOOLEAN"}
+_TYPES = {"string": "STRING", "int32": "INTEGER", "int64": "INTEGER", "bool": "BOOLEAN", "double": "FLOAT"}
 
-_IN_SQL = {"STRING": "string", "INTEGER": "int64", "BOOLEAN": "bool", "NUMERIC": "numeric", "TIMESTAMP": "timestamp"}
+_IN_SQL = {
+    "STRING": "string",
+    "INTEGER": "int64",
+    "FLOAT": "float64",
+    "BOOLEAN": "bool",
+    "NUMERIC": "numeric",
+    "TIMESTAMP": "timestamp",
+}
 
-VIEWS = ("current_breaks", "quality_by_run", "freshness")
+VIEWS = ("current_breaks", "current_differences", "quality_by_run", "freshness")
 
 
 def load_run(place: Place, dataset: str, directory: str, summary: Mapping[str, Any]) -> dict[str, int]:
@@ -74,6 +82,8 @@ def load_run(place: Place, dataset: str, directory: str, summary: Mapping[str, A
             warehouse.client.create_dataset(dataset, exists_ok=True, **warehouse.bounds)
             for output in OUTPUTS:
                 counts[output] = loading.replace(output, SCHEMAS[output](), read_parts(directory, output))
+            for name, schema in differences.SCHEMAS.items():
+                counts[name] = loading.replace(name, schema, differences.read_table(name, directory, summary))
             for name, schema in _TOLD.items():
                 rows = pa.Table.from_pylist(list(_rows(name, summary)), schema=schema)
                 counts[name] = loading.replace(name, schema, [rows])
@@ -181,12 +191,15 @@ def _type(kind: pa.DataType) -> str:
 
 def _rows(name: str, summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """The rows of a table that the summary tells."""
-    pairs = summary["pairs"].items()
+    pairs, records = summary["pairs"].items(), summary.get("records", {}).items()
     if name == "classes":
         for pair, found in pairs:
             for kind, amounts in found["classes"].items():
                 exact = {key: Decimal(amounts[key]) for key in ("units", "value")}
                 yield {"pair": pair, "class": kind, "keys": amounts["keys"], **exact}
+        for pair, found in records:
+            for kind, count in found["classes"].items():
+                yield {"pair": pair, "class": kind, "keys": count}
     elif name == "snapshots":
         for snapshot in summary["snapshots"]:
             instants = {key: _instant(snapshot[key]) for key in ("as_of", "watermark")}
@@ -196,8 +209,11 @@ def _rows(name: str, summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             yield {**result, "messages": "\n".join(result["messages"])}
     else:
         instants = {key: _instant(summary[key]) for key in ("started_at", "finished_at")}
+        of_run = {**instants, "job": summary["job"], "verdict": summary["verdict"]}
         for pair, found in pairs:
-            yield {**found, **instants, "pair": pair, "job": summary["job"], "verdict": summary["verdict"]}
+            yield {**found, **of_run, "pair": pair}
+        for pair, found in records:
+            yield {**found, **of_run, "pair": pair, "keys": found["records"]}
 
 
 def _instant(text: str | None) -> datetime | None:

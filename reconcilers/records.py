@@ -134,12 +134,17 @@ class Layout:
 
     @cached_property
     def key_names(self) -> tuple[str, ...]:
-        """What the key columns are called in the results: not as one of the results' own columns."""
-        return tuple(f"key.{c.name}" if c.name in RESULT_COLUMNS else c.name for c in self.keys)
+        """What the key columns are called in the results."""
+        return tuple(key_name(column.name) for column in self.keys)
 
 
 #: The columns of `differences` beside the key.
 RESULT_COLUMNS = ("pair", "column", "value_a", "value_b", "class", "reason", "difference", "age")
+
+
+def key_name(name: str) -> str:
+    """What a key column is called in the results: not as one of their own columns."""
+    return f"key.{name}" if name in RESULT_COLUMNS else name
 
 
 def layout(a: Mapping[str, str], b: Mapping[str, str], comparison: Comparison) -> Layout:

@@ -15,12 +15,14 @@ from pathlib import Path
 import hcl2
 import pytest
 import yaml
+from compared import of_records
 from shell import recon
 
 from jobs.config import load
 from jobs.deploy import LOADED, deploy, pubsub
 from jobs.init import init
 from jobs.launched import PIPELINES
+from pipelines.differences import SCHEMAS as SCHEMAS_OF_RECORDS
 from pipelines.reconcile import SCHEMAS
 from reconcilers.errors import ConfigError
 
@@ -154,6 +156,29 @@ def test_bigquery_has_the_columns_of_each_output_and_views(terraform, written):
             assert f'"name": "{field.name}"' in tables[f"nightly_{output}"]["schema"]
         assert "view" in tables[f"nightly_{output}_latest"]
     assert "`acme-stock.recon.nightly_levels`" in written["terraform/bigquery.tf"]
+
+
+def test_a_job_without_stock_has_the_tables_of_what_it_compares(tmp_path):
+    path = of_records(
+        tmp_path, workspace="gs://acme-recon/ws", deploy={"project": "acme-stock", "region": "europe-west3"}
+    )
+    path.write_text(path.read_text(encoding="utf-8").replace("path: ", "path: gs://acme-exports/"), encoding="utf-8")
+    deploy(path, None)
+    with (tmp_path / "deploy/terraform/bigquery.tf").open(encoding="utf-8") as file:
+        resources = hcl2.load(file)["resource"]
+    tables = {
+        name.strip('"'): body
+        for each in resources
+        for kind, named in each.items()
+        if kind.strip('"') == "google_bigquery_table"
+        for name, body in named.items()
+    }
+    made = {f"nightly_{name}" for name in SCHEMAS_OF_RECORDS}
+    assert set(tables) == made | {f"{name}_latest" for name in made}
+    for name, schema in SCHEMAS_OF_RECORDS.items():
+        columns = re.findall(r'"name": "(\w+)", "type": "(\w+)"', tables[f"nightly_{name}"]["schema"])
+        assert [column for column, _ in columns] == schema.names
+    assert [plain(column) for column in tables["nightly_differences"]["clustering"]] == ["pair", "sku"]
 
 
 def test_alerts_reach_everybody(terraform):

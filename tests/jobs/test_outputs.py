@@ -7,6 +7,7 @@ import re
 from decimal import Decimal
 
 import pytest
+from compared import ORDERS, PRICES, of_records
 
 from jobs import commands
 from jobs.config import load
@@ -116,6 +117,50 @@ def test_views_show_the_newest_run(ran, warehouse):
     fine = sum(pair["classes"].get(name, {"keys": 0})["keys"] for name in ("MATCHED", "IN_FLIGHT"))
     assert {(row[1], row[2]) for row in quality} == {(pair["keys"], fine)}
     assert len(warehouse.run("select system, dataset from recon.freshness")) == 4
+
+
+@pytest.fixture(scope="module")
+def compared(warehouse, tmp_path_factory):
+    """The configuration and the summaries of two runs that compared records and orders."""
+    output = {"bigquery": {"dataset": "recon_records", **warehouse.endpoint}}
+    path = of_records(tmp_path_factory.mktemp("records"), outputs=output)
+    return path, [commands.run_job(path, "nightly", silent).summary for _ in range(2)]
+
+
+def test_differences_of_pairs_with_any_key_are_in_one_table(compared, warehouse):
+    columns = "key, line, `column`, value_a, value_b, class, reason, value, age"
+    for age, summary in enumerate(compared[1], 1):
+        of_run = f"from recon_records.differences where run_id = '{summary['run_id']}'"
+        found = warehouse.run(f"select pair, {columns} {of_run} order by pair, key")
+        a, b = ({"sku": sku, "class": "1"} for sku in "AB")
+        assert [(pair, json.loads(key), *more) for pair, key, *more in found] == [
+            (PRICES, a, None, "price", "10.00", "11.00", "BREAK", "VALUE_DIFFERS", None, age),
+            (PRICES, b, None, None, None, None, "MISSING_IN_B", None, None, age),
+            (ORDERS, {"ref": "1"}, "TEA", "price", "4.5000", "5.0000", "BREAK", "PRICE_DIFFERS", Decimal("0.5"), age),
+            (ORDERS, {"ref": "2"}, None, None, None, None, "LATE", "ORDER_NOT_IMPORTED", Decimal("4.5"), age),
+        ]
+
+
+def test_what_the_summary_says_of_records_is_there(compared, warehouse):
+    of_run = f"where run_id = '{compared[1][0]['run_id']}' order by 1, 2"
+    stats = warehouse.run(f"select pair, `column`, compared, different from recon_records.column_stats {of_run}")
+    assert stats == [(PRICES, "price", 1, 1), (ORDERS, "price", 1, 1)]
+    assert warehouse.run(f"select pair, `keys` from recon_records.runs {of_run}") == [(PRICES, 2), (ORDERS, 2)]
+    classes = warehouse.run(f"select pair, class, `keys` from recon_records.classes {of_run}")
+    assert classes == [(PRICES, "BREAK", 1), (PRICES, "MISSING_IN_B", 1), (ORDERS, "BREAK", 1), (ORDERS, "LATE", 1)]
+    quality = warehouse.run("select distinct pair, `keys`, keys_fine from recon_records.quality_by_run order by 1")
+    assert quality == [(PRICES, 2, 0), (ORDERS, 2, 0)]
+
+
+def test_differences_that_are_sent_again_replace_themselves_alone(compared, warehouse):
+    path, summaries = compared
+    before = warehouse.run("select run_id, count(*) from recon_records.differences group by 1 order by 1")
+    assert [count for _, count in before] == [4, 4]
+    counts = send(path, summaries[0]["run_id"])["bigquery"]
+    assert (counts["differences"], counts["column_stats"], counts["runs"], counts["levels"]) == (4, 2, 2, 0)
+    assert warehouse.run("select run_id, count(*) from recon_records.differences group by 1 order by 1") == before
+    newest = warehouse.run("select distinct run_id from recon_records.current_differences")
+    assert newest == [(summaries[1]["run_id"],)]
 
 
 def test_an_output_that_does_not_answer_leaves_a_finished_run(tmp_path):
