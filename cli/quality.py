@@ -46,7 +46,9 @@ def validate(
 @expectations.command()
 def suggest(
     system: Annotated[str, typer.Argument(help="The system whose snapshots are profiled.")],
-    dataset: Annotated[str, typer.Option(help="Its dataset: stock, events, events-2, …")] = "stock",
+    dataset: Annotated[
+        str, typer.Option(help="Its dataset: stock, events, events-2, …, or one of records or orders.")
+    ] = "stock",
     last: Annotated[int, typer.Option(min=1, help="How many of the last snapshots.")] = 5,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the suite here, as JSON.")] = None,
     config: ConfigPath = DEFAULT,

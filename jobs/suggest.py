@@ -42,9 +42,12 @@ def suggest(config: Path, system: str, dataset: str, last: int, output: Path | N
 
     loaded = load(config)
     loaded.system(system)
-    found = snapshots.list_snapshots(str(loaded.workspace), system, dataset)[-last:]
+    taken = snapshots.list_snapshots(str(loaded.workspace), system)
+    found = [snapshot for snapshot in taken if snapshot.manifest.dataset == dataset][-last:]
     if not found:
-        raise ConfigError(f"no snapshot of {system}/{dataset} yet; `recon snapshot {system}` takes one")
+        others = ", ".join(sorted({snapshot.manifest.dataset for snapshot in taken}))
+        hint = f"there are some of {others} (--dataset)" if others else f"`recon snapshot {system}` takes one"
+        raise ConfigError(f"no snapshot of {system}/{dataset} yet; {hint}")
     if output is not None and output.exists():
         raise ConfigError(f"{output} exists; a suite is never overwritten")
     asked = [

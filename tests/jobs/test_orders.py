@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -9,12 +11,15 @@ from xml.etree import ElementTree as ET
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from jobs import commands
 from jobs.config import load
 from jobs.explain import explain
 from jobs.run import silent
-from reconcilers.errors import ConfigError
+from jobs.suggest import suggest
+from reconcilers.errors import ConfigError, ExpectationsFailed
+from reconcilers.order_rows import STATUSES
 
 PAIR = "shop.web~erp.web"
 
@@ -204,6 +209,152 @@ def test_gates_allow_what_they_say(tmp_path):
     outcome = commands.run_job(exports(tmp_path, allowed=3), "nightly", silent)
     assert outcome.within_gates
     assert (junit(outcome)[0].get("failures"), junit(outcome)[0].get("skipped")) == ("0", "3")
+
+
+def rule(severity: str, description: str, kind: str, **arguments: object) -> dict[str, object]:
+    return {"type": f"expect_{kind}", "kwargs": arguments, "severity": severity, "description": description}
+
+
+#: What a shop may say of an export with a row an order line.
+LINES = [
+    rule("critical", "every line has an article", "column_values_to_not_be_null", column="sku"),
+    rule("critical", "every state is translated", "column_values_to_be_in_set", column="status", value_set=[*STATUSES]),
+    rule("critical", "an article is in an order once", "compound_columns_to_be_unique", column_list=["ref", "sku"]),
+    rule("critical", "the orders of last time are there", "keys_to_be_kept", column_list=["ref"], mostly=0.9),
+    rule("warning", "no quantity is below one", "column_values_to_be_between", column="quantity", min_value=1),
+]  # fmt: skip
+
+
+def judged_by(path: Path, rules: list[dict[str, object]]) -> Path:
+    """The same configuration with a suite for the shop's export."""
+    suite = {"name": "export", "expectations": rules, "meta": {"great_expectations_version": "1.24.1"}}
+    path.with_name("export.json").write_text(json.dumps(suite))
+    path.write_text(
+        path.read_text().replace("path: shop.csv", "path: shop.csv\n        expectations: {suite: export.json}")
+    )
+    return path
+
+
+def test_a_good_export_of_lines_meets_its_suite(tmp_path):
+    path = judged_by(exports(tmp_path), LINES)
+    for _ in range(2):
+        outcome = commands.run_job(path, "nightly", silent)
+        assert pair_of(outcome)["classes"] == {"BREAK": 2, "IN_FLIGHT": 1, "LATE": 1, "MATCHED": 97}
+    shop, erp = commands.validate(path, [], silent).results
+    assert (shop["dataset"], shop["evaluated"] - erp["evaluated"]) == ("web", len(LINES))
+    # the one row without a reference is no line
+    assert shop["messages"] == ["not met: no row is rejected: it is 0.00495"]
+
+
+def changed(path: Path, old: str, new: str) -> None:
+    """Write the shop's lines otherwise."""
+    export = path.with_name("shop.csv")
+    header, lines = export.read_text().split("\n", 1)
+    export.write_text(header + "\n" + re.sub(old, new, lines))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (r"TEA|CUP", "", "every line has an article: 201 of 201 rows"),
+        (r"fulfilled", "sent", "every state is translated: 100 of 201 rows, e.g. 1 TEA: sent"),
+        (r"CUP", "TEA", "an article is in an order once: 200 of 201 rows"),
+        # 101 of tea, and the row without a reference, of 202
+        (r"4\.50", "4x50", "at most half of the rows is rejected: it is 0.505"),
+    ],
+)
+def test_a_bad_export_of_lines_stops_the_run(tmp_path, old, new, message):
+    path = judged_by(exports(tmp_path), LINES)
+    changed(path, old, new)
+    with pytest.raises(ExpectationsFailed, match=f"^shop/web: not met: {re.escape(message)}"):
+        commands.run_job(path, "nightly", silent)
+    (run,) = commands.list_runs(path)
+    assert not (tmp_path / ".recon/runs" / run["run_id"] / "differences").exists()
+    (again, _) = commands.validate(path, [], silent).results
+    assert any(message in each for each in again["critical"])
+
+
+def test_an_export_without_the_orders_of_last_time_stops_the_run(tmp_path):
+    path = judged_by(exports(tmp_path), LINES)
+    commands.run_job(path, "nightly", silent)
+    changed(path, r"(?m)^#", "SHOP-")
+    with pytest.raises(ExpectationsFailed, match="^shop/web: not met: the orders of last time are there"):
+        commands.run_job(path, "nightly", silent)
+    changed(path, r"(?m)^SHOP-[2-9].*\n", "")
+    with pytest.raises(ExpectationsFailed, match="^shop/web: not met: at least half as many rows as last time"):
+        commands.run_job(path, "nightly", silent)
+
+
+def test_a_warning_about_lines_is_told_and_the_run_goes_on(tmp_path):
+    path = judged_by(exports(tmp_path), LINES)
+    export = tmp_path / "shop.csv"
+    export.write_text(export.read_text().replace("#10,,TEA,1", "#10,,TEA,0").replace("#10,TEA,,1", "#10,TEA,,0"))
+    outcome = commands.run_job(path, "nightly", silent)
+    assert "no quantity is below one: 1 of 201 rows, e.g. 10 TEA: 0.0000" in outcome.text()
+    assert pair_of(outcome)["reasons"]["BREAK"]["QUANTITY_DIFFERS"] == 1
+
+
+#: What a shop may say of an export with a row an order.
+HEADS = [
+    rule("critical", "an order is there once", "column_values_to_be_unique", column="ref"),
+    rule("critical", "every order has a total", "column_values_to_not_be_null", column="total"),
+    rule("warning", "no total is below zero", "column_values_to_be_between", column="total", min_value=0),
+]
+
+
+def heads(directory: Path, *rows: str) -> Path:
+    """An export a side with a row an order, that of the shop with these rows instead of 10 good ones."""
+    good = [f"{n},{n}.50,2030-01-01T08:00:00Z" for n in range(1, 11)]
+    for side, lines in (("shop", rows or good), ("erp", good)):
+        (directory / f"{side}.csv").write_text("\n".join(["Name,Total,Created", *lines]) + "\n")
+    export = {
+        "connector": "files",
+        "as_of": {"from": "value", "value": "2030-01-02T02:00:00Z"},
+        "columns": {"ref": "Name", "total": "Total", "placed_at": "Created"},
+    }
+    systems = {side: {"orders": {"web": {**export, "path": f"{side}.csv"}}} for side in ("shop", "erp")}
+    (directory / "recon.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "now": "2030-01-02T02:00:00Z",
+                "systems": systems,
+                "pairs": {PAIR: {"kind": "orders"}},
+                "jobs": {"nightly": {"pairs": [PAIR]}},
+            }
+        )
+    )
+    return judged_by(directory / "recon.yaml", HEADS)
+
+
+def test_an_export_of_orders_without_lines_meets_its_suite(tmp_path):
+    outcome = commands.run_job(heads(tmp_path), "nightly", silent)
+    assert pair_of(outcome)["classes"] == {"MATCHED": 10}
+    assert [each["failed"] for each in outcome.summary["validation"]] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("last", "message"),
+    [
+        ("9,9.50,2030-01-01T08:00:00Z", "an order is there once: 2 of 10 rows, e.g. 9"),
+        ("10,,2030-01-01T08:00:00Z", "every order has a total: 1 of 10 rows, e.g. 10"),
+    ],
+)
+def test_a_bad_export_of_orders_without_lines_stops_the_run(tmp_path, last, message):
+    path = heads(tmp_path, *(f"{n},{n}.50,2030-01-01T08:00:00Z" for n in range(1, 10)), last)
+    with pytest.raises(ExpectationsFailed, match=f"shop/web: not met: {message}"):
+        commands.run_job(path, "nightly", silent)
+
+
+def test_a_suite_is_suggested_of_a_dataset_that_there_is(tmp_path):
+    path = exports(tmp_path)
+    commands.take_snapshots(path, ["shop"], silent)
+    with pytest.raises(ConfigError, match=r"^no snapshot of shop/stock yet; there are some of web \(--dataset\)$"):
+        suggest(path, "shop", "stock", 5, None)
+    suggest(path, "shop", "web", 5, tmp_path / "export.json")
+    learned = json.loads((tmp_path / "export.json").read_text())["expectations"]
+    outcome = commands.run_job(judged_by(path, learned), "nightly", silent)
+    assert "every row has a quantity" in {each["description"] for each in learned}
+    assert outcome.summary["validation"][0]["messages"] == ["not met: no row is rejected: it is 0.00495"]
 
 
 @pytest.mark.parametrize(
