@@ -141,10 +141,13 @@ class Layout:
 #: The columns of `differences` beside the key.
 RESULT_COLUMNS = ("pair", "column", "value_a", "value_b", "class", "reason", "difference", "age")
 
+#: What a run adds to them: which difference it is, and since when.
+IDENTITY_COLUMNS = ("break_id", "first_seen_run", "last_seen_run", "status")
+
 
 def key_name(name: str) -> str:
     """What a key column is called in the results: not as one of their own columns."""
-    return f"key.{name}" if name in RESULT_COLUMNS else name
+    return f"key.{name}" if name in (*RESULT_COLUMNS, *IDENTITY_COLUMNS) else name
 
 
 def layout(a: Mapping[str, str], b: Mapping[str, str], comparison: Comparison) -> Layout:

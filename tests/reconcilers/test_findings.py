@@ -9,16 +9,17 @@ from reconcilers.findings import REMEMBERED, compare_bucket
 from reconcilers.records import Comparison
 
 
-def night(run: str, shop: list[tuple[str, str]], erp: list[tuple[str, str]], before=None):
+def night(run: str, shop: list[tuple[str, str]], erp: list[tuple[str, str]], before=None, key="id"):
     """The differences of a night by key and reason, and what the next night goes on from."""
-    sides = [pa.table({n: [row[i] for row in side] for i, n in enumerate(("id", "v"))}) for side in (shop, erp)]
+    sides = [pa.table({n: [row[i] for row in side] for i, n in enumerate((key, "v"))}) for side in (shop, erp)]
     with session(threads=1) as con:
         con.register("records_a", sides[0])
         con.register("records_b", sides[1])
-        found = compare_bucket(con, Comparison(key=("id",)), run, before)
+        found = compare_bucket(con, Comparison(key=(key,)), run, before)
     remembered = pa.concat_tables([found.differences.select(REMEMBERED.names), found.closed])
-    rows = found.differences.sort_by([("id", "ascending")]).to_pylist()
-    return [(row["id"], row["status"], row["age"], row["first_seen_run"]) for row in rows], remembered
+    name = found.differences.column_names[1]
+    rows = found.differences.sort_by([(name, "ascending")]).to_pylist()
+    return [(row[name], row["status"], row["age"], row["first_seen_run"]) for row in rows], remembered
 
 
 def test_a_difference_goes_on_is_closed_and_is_reopened():
@@ -40,3 +41,11 @@ def test_several_copies_of_a_key_stay_as_many():
         seen.append(told)
     assert [len(told) for told in seen] == [3, 3, 3]
     assert {age for _, _, age, _ in seen[2]} == {3}
+
+
+def test_a_key_may_be_called_like_what_is_remembered():
+    for key in REMEMBERED.names:
+        memory = None
+        for age, run in enumerate(("r1", "r2"), 1):
+            told, memory = night(run, [("1", "x")], [("1", "y")], memory, key)
+            assert told == [("1", "OPEN", age, "r1")]
