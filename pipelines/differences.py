@@ -8,11 +8,11 @@ from typing import Any
 import pyarrow as pa
 
 from pipelines.reconcile import read_parts
+from reconcilers.database import session
 from reconcilers.fields import COLUMN_STATS
 from reconcilers.records import key_name
 from reconcilers.rules import literal, quoted
 from reconcilers.schemas import INSTANT, TEXT
-from reconcilers.stock import connect
 
 #: What only differences of orders have.
 _OF_ORDERS = {
@@ -58,7 +58,7 @@ def read_table(name: str, directory: str, summary: Mapping[str, Any]) -> Iterato
 def _alike(part: pa.Table, found: Mapping[str, Any]) -> pa.Table:
     """Differences of one pair with the columns that those of all pairs have."""
     key = ", ".join(f"{literal(name)}: {quoted(key_name(name))}::varchar" for name in found["key"])
-    with connect(threads=1) as con:
+    with session(threads=1) as con:
         con.register("part", part)
         keys = con.sql(f"select to_json({{{key}}})::varchar from part").to_arrow_table().column(0)
     # a key of records may be called like a column of orders
