@@ -31,7 +31,9 @@ class Output:
     def result(self, document: Mapping[str, Any] | list[Any], text: Callable[[], str]) -> None:
         """Print the result: the document, or the text that `text` makes of it."""
         if self.as_json:
-            print(json.dumps(document, indent=2, default=str, ensure_ascii=False))
+            # piece by piece: a document may be larger than memory
+            json.dump(document, sys.stdout, indent=2, default=str, ensure_ascii=False)
+            print()
         else:
             print(text().rstrip("\n"))
 

@@ -9,22 +9,16 @@ from typing import Any, Literal
 from uuid import uuid4
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from jobs import publish_plan
 from jobs.audit import AuditLog
 from jobs.publication import Publication, State
+from pipelines.queries import Queries
 from reconcilers.errors import ConfigError, Refused
 from reconcilers.gates import GATES
+from reconcilers.schemas import outgoing_schema
 
-
-@dataclass(frozen=True)
-class Decided:
-    """What people decided about a run: ids of corrections, and gates of pairs."""
-
-    approved: frozenset[str]
-    rejected: frozenset[str]
-    released: frozenset[tuple[str, str]]
+_IDS = pa.schema([("correction_id", pa.string())])
 
 
 @dataclass(frozen=True)
@@ -36,29 +30,35 @@ class Decision:
     gates: tuple[str, ...]
 
 
-def decided(publication: Publication, proposal: Mapping[str, Any] | None) -> Decided:
-    """All decisions about a run folded, a later one wins; those of the proposer do not count under four eyes.
+def decided(publication: Publication, ask: Queries, proposal: Mapping[str, Any] | None) -> frozenset[tuple[str, str]]:
+    """Make the last word on each correction the table `decision`; returns the gates that were let go, with their pairs.
+
+    Columns `correction_id`, `approves`. Approvals of the proposer do not count under four eyes.
 
     Args:
         publication: the run's.
+        ask: where to make it.
         proposal: who proposed it; None: nobody yet.
     """
-    approved: set[str] = set()
-    rejected: set[str] = set()
-    released: set[tuple[str, str]] = set()
     policy = publication.rules.approval.rules()
-    for each in publication.decisions():
-        ids = set(each["corrections"])
-        if each["decision"] == "reject":
-            rejected |= ids
-            approved -= ids
-            continue
-        if proposal is not None and policy.four_eyes and each["by"].casefold() == proposal["proposed_by"].casefold():
-            continue
-        approved |= ids
-        rejected -= ids
-        released |= {(pair, gate) for pair in each["pairs"] for gate in each["gates"]}
-    return Decided(frozenset(approved), frozenset(rejected), frozenset(released))
+    own = proposal["proposed_by"].casefold() if proposal is not None and policy.four_eyes else None
+    counted = [
+        (each, ids)
+        for each, ids in publication.decisions()
+        if each["decision"] == "reject" or each["by"].casefold() != own
+    ]
+    ask.show("decided", [ids for _, ids in counted], _IDS)
+    approves = pa.array([each["decision"] == "approve" for each, _ in counted], pa.bool_())
+    ask.con.register("taken", pa.table({"approves": approves, "number": pa.array(range(len(counted)), pa.int64())}))
+    ask.con.execute(
+        """
+        create temp table decision as
+        select correction_id, arg_max(approves, number) as approves
+        from decided join taken on (place >> 40) = number
+        group by correction_id
+        """
+    )
+    return frozenset((pair, gate) for each, _ in counted for pair in each["pairs"] for gate in each["gates"])
 
 
 def decide(
@@ -90,61 +90,66 @@ def decide(
     unknown = sorted(set(release) - set(GATES))
     if unknown:
         raise ConfigError(f"no gate {unknown[0]!r}; there are: {', '.join(GATES)}")
-    planned = publication.planned()
-    if planned is None:
-        planned = publish_plan.plan(publication, publication.now).corrections
-    chosen = _chosen(publication, planned, only)
-    pairs = sorted(set(chosen["pair"].to_pylist()))
-    ids = chosen["correction_id"].to_pylist()
     at = datetime.now(UTC)
-    record = {
-        "decision": decision, "by": by, "at": at, "note": note, "only": list(only), "gates": list(release),
-        "pairs": pairs, "policy": policy.version, "corrections": ids,
-    }  # fmt: skip
-    publication.write(f"decisions/{at:%Y%m%dT%H%M%S%fZ}-{uuid4().hex[:8]}.json", record)
-    evidence = {**record, "corrections": len(ids), "found": _found(publication, planned, pairs, release)}
-    AuditLog(publication.workspace.root).append(decision, by, publication.run_id, evidence)
-    _tell(publication, decision, planned, note)
-    return Decision(decision, len(ids), tuple(release))
+    with publication.fates() as ask, publish_plan.planned(publication, publication.now) as plan:
+        ask.show("planned", [plan.path], outgoing_schema(publication.config.decimals))
+        chosen = _choose(publication, ask, only)
+        pairs = sorted(chosen)
+        number = sum(chosen.values())
+        record = {
+            "decision": decision, "by": by, "at": at, "note": note, "only": list(only), "gates": list(release),
+            "pairs": pairs, "policy": policy.version, "corrections": number,
+        }  # fmt: skip
+        ids = ask.pieces("select correction_id from chosen order by place", _IDS)
+        publication.decide(f"{at:%Y%m%dT%H%M%S%fZ}-{uuid4().hex[:8]}", record, ids)
+        evidence = {**record, "found": _found(publication, ask, pairs, release)}
+        AuditLog(publication.workspace.root).append(decision, by, publication.run_id, evidence)
+        _tell(publication, ask, decision, note)
+    return Decision(decision, number, tuple(release))
 
 
-def _chosen(publication: Publication, planned: pa.Table, only: Collection[str]) -> pa.Table:
-    """The corrections that are meant; each selector must mean something."""
-    sent = publication.fates()["correction_id"]
-    left = planned.filter(pc.invert(pc.is_in(planned["correction_id"], pc.unique(sent))))
-    if not len(left):
-        raise Refused(f"run {publication.run_id}: no correction is left to decide about")
-    if not only:
-        return left
-    names = [left[name] for name in ("correction_id", "pair", "sku")]
-    names.append(pc.binary_join_element_wise(left["sku"], left["location"], "@"))
-    for selector in only:
-        if not any(pc.any(pc.equal(column, selector)).as_py() for column in names):
-            raise ConfigError(
-                f"{selector!r} is no correction, pair or SKU of run {publication.run_id} that is not sent"
-            )
-    wanted = pa.array(list(only), pa.string())
-    matches = [pc.is_in(column, wanted) for column in names]
-    return left.filter(pc.or_(pc.or_(matches[0], matches[1]), pc.or_(matches[2], matches[3])))
+def _choose(publication: Publication, ask: Queries, only: Collection[str]) -> dict[str, int]:
+    """Make the corrections that are meant the table `chosen`; returns how many of each pair.
+
+    Each selector must mean something.
+    """
+    run = publication.run_id
+    ask.con.execute(
+        "create temp table unsent as "
+        "select place, correction_id, pair, sku, location from planned anti join fate using (correction_id)"
+    )
+    if not ask.number("select count(*) from unsent"):
+        raise Refused(f"run {run}: no correction is left to decide about")
+    ask.con.register("selector", pa.table({"text": pa.array(list(only), pa.string()), "number": range(len(only))}))
+    ask.con.execute(
+        "create temp view named as "
+        "select place, unnest([correction_id, pair, sku, sku || '@' || location]) as text from unsent"
+    )
+    nothing = ask.con.sql("select text from selector anti join named using (text) order by number limit 1").fetchall()
+    if nothing:
+        raise ConfigError(f"{nothing[0][0]!r} is no correction, pair or SKU of run {run} that is not sent")
+    meant = "semi join (select place from named semi join selector using (text)) using (place)" if only else ""
+    ask.con.execute(f"create temp table chosen as select place, correction_id, pair from unsent {meant}")
+    return ask.counts("select pair, count(*) from chosen group by pair")
 
 
 def _found(
-    publication: Publication, planned: pa.Table, pairs: Iterable[str], release: Collection[str]
+    publication: Publication, ask: Queries, pairs: Iterable[str], release: Collection[str]
 ) -> list[dict[str, object]]:
     """What the gates that are let go had found, for the record."""
     if not release:
         return []
-    verdicts = publish_plan.judge(publication, planned, publication.now)
+    verdicts = publish_plan.judge(publication, ask, publication.now)
     return [v.document() for v in verdicts if v.gate in release and v.pair in pairs and not v.passed]
 
 
-def _tell(publication: Publication, decision: str, planned: pa.Table, note: str) -> None:
+def _tell(publication: Publication, ask: Queries, decision: str, note: str) -> None:
     """The state that a decision leads to: sent things stay as they are."""
     if publication.state() in (State.PUBLISHED, State.PUBLISHING, State.ROLLED_BACK):
         return
-    made = decided(publication, publication.proposal())
-    everything = set(planned["correction_id"].to_pylist())
-    state = State.REJECTED if everything <= made.rejected else State.APPROVED
+    decided(publication, ask, publication.proposal())
+    left = "select count(*) from planned anti join (from decision where not approves) using (correction_id)"
+    state = State.APPROVED if ask.number(left) else State.REJECTED
     if decision == "reject" and state is State.APPROVED:
         return
     publication.tell(state, {}, [note] if note else [])

@@ -2,7 +2,7 @@
 
 plan.json            who proposed it, when, under which policy; corrections are planned once
 plan.parquet         every correction of the run as it would be sent (`outgoing_schema`)
-decisions/*.json     approvals, rejections and gates let go, one file each
+decisions/*.json     approvals, rejections and gates let go, one file each; *.parquet: the corrections meant
 outgoing/*.parquet   waves: what goes out, a row group a batch
 receipts/*.parquet   what the target answered, a file a batch, and what later looks found
 lock.json            held by the process that publishes
@@ -11,22 +11,22 @@ state.json           HELD, WAITING, PUBLISHING, PUBLISHED …, for whoever only 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.config import Config
 from jobs.config_publish import Publish
 from jobs.workspace import Workspace, read_document, write_document
 from pipelines import filesystem
-from pipelines.publish import read_receipts, read_waves
+from pipelines.publish import show_fates
+from pipelines.queries import Queries, queries, write_rows
 from reconcilers.errors import ConfigError
-from reconcilers.published import fates
 
 ORIGIN = "rollback.json"
 
@@ -92,27 +92,37 @@ class Publication:
             raise ConfigError(f"run {self.run_id}: {where}, so nothing of it may be published")
         return rules
 
-    def planned(self) -> pa.Table | None:
-        """The corrections as they were planned; None before."""
-        path = self._at("plan.parquet")
-        if not filesystem.exists(path):
-            return None
-        with filesystem.open_read(path) as file:
-            return pq.read_table(file)
+    @property
+    def plan(self) -> str:
+        """The file of every correction as it was planned, where it was (`outgoing_schema`)."""
+        return self._at("plan.parquet")
 
     def proposal(self) -> dict[str, Any] | None:
         """Who planned it, when and under which policy; None before."""
         return self._json("plan.json")
 
-    def decisions(self) -> list[dict[str, Any]]:
-        """What was approved, rejected and let go, in the order in which it was."""
+    def decisions(self) -> list[tuple[dict[str, Any], str]]:
+        """What was approved, rejected and let go, in the order in which it was, and the files of the ids meant."""
         paths = filesystem.list_files(self._at("decisions"))
-        return [read_document(path) for path in paths if path.endswith(".json")]
+        return [(read_document(path), ids_of(path)) for path in paths if path.endswith(".json")]
 
-    def fates(self) -> pa.Table:
-        """What has become of every correction that was ever on its way out (`receipts_schema`)."""
-        scale = self.config.decimals
-        return fates(read_waves(self.place, scale), read_receipts(self.place, scale))
+    def decide(self, name: str, record: Mapping[str, Any], ids: Iterable[pa.Table]) -> None:
+        """Write a decision down: the ids (`correction_id`) first, as the record makes it count."""
+        path = self._at(f"decisions/{name}.json")
+        write_rows(ids_of(path), ids)
+        write_document(path, record)
+
+    @contextmanager
+    def fates(self) -> Iterator[Queries]:
+        """Queries about `fate`: what has become of every correction that was ever on its way out."""
+        with queries() as ask:
+            show_fates(ask, self.place, self.config.decimals)
+            yield ask
+
+    def counts(self) -> dict[str, int]:
+        """How many corrections have come how far."""
+        with self.fates() as ask:
+            return counts_of(ask)
 
     def write(self, name: str, document: Mapping[str, Any]) -> None:
         """Write one JSON document below `publish/`, atomically."""
@@ -136,6 +146,16 @@ class Publication:
     def _json(self, name: str) -> dict[str, Any] | None:
         path = self._at(name)
         return read_document(path) if filesystem.exists(path) else None
+
+
+def counts_of(ask: Queries) -> dict[str, int]:
+    """How many of `fate` have come how far."""
+    return ask.counts("select status, count(*) from fate group by status order by status")
+
+
+def ids_of(decision: str) -> str:
+    """The file of the ids that a decision is about."""
+    return decision.removesuffix(".json") + ".parquet"
 
 
 def open_publication(config: Config, run_id: str) -> Publication:

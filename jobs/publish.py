@@ -6,9 +6,10 @@ be run again: what has a receipt is not sent again, what may have been sent carr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
@@ -17,15 +18,18 @@ import pyarrow.compute as pc
 from jobs import publish_plan
 from jobs.approve import decided
 from jobs.audit import AuditLog
-from jobs.publication import Publication, State
+from jobs.publication import Publication, State, counts_of
 from jobs.publish_plan import Planned
 from jobs.published import remember
 from jobs.refresh import recomputed
 from jobs.rollback import mark_undone
 from pipelines import filesystem, lock
-from pipelines.publish import Target, Wave, last_wave, send, write_receipts, write_wave
-from reconcilers.corrections import Status
+from pipelines.publish import Target, Wave, add_receipts, last_wave, send, write_wave
+from pipelines.queries import Queries, Rows, kept, of_size
 from reconcilers.gates import Verdict
+from reconcilers.published import standing
+from reconcilers.rules import literal
+from reconcilers.schemas import outgoing_schema, receipts_schema
 
 #: Numbers computed for one correction before it is left to the next run.
 ATTEMPTS = 3
@@ -39,21 +43,21 @@ class Outcome:
 
     `corrections` are those that would be sent next (`outgoing_schema`), `verdicts` what every gate says,
     `held` the pairs that a gate holds, `waiting` corrections that somebody has to approve, `rejected`
-    those that somebody rejected, `left_out` why others cannot be sent and how many, `counts` what has
+    how many somebody rejected, `left_out` why others cannot be sent and how many, `counts` what has
     become of the corrections that were sent, `refused` those of them that did not take effect
-    (`receipts_schema`, with the target's message), `trouble` targets that do not answer.
+    (`pair, sku, location, status, message`: the target's), `trouble` targets that do not answer.
     """
 
     run_id: str
     applied: bool
-    corrections: pa.Table
+    corrections: Rows
     verdicts: list[Verdict]
     released: frozenset[tuple[str, str]]
     held: tuple[str, ...]
-    waiting: pa.Table
+    waiting: Rows
     rejected: int
     left_out: Mapping[str, int]
-    refused: pa.Table
+    refused: Rows
     counts: Mapping[str, int] = field(default_factory=dict)
     trouble: tuple[str, ...] = ()
 
@@ -81,9 +85,8 @@ class Outcome:
 def preview(publication: Publication) -> Outcome:
     """What `apply` would send now, and what it would hold; writes nothing and sends nothing."""
     now = publication.now
-    planned = publication.planned()
-    made = publish_plan.plan(publication, now) if planned is None else Planned(planned)
-    return _judged(publication, made, now)
+    with publish_plan.planned(publication, now) as plan:
+        return _judged(publication, plan, now)
 
 
 def apply(publication: Publication, by: str, progress: Progress, beam_args: tuple[str, ...] = ()) -> Outcome:
@@ -102,9 +105,9 @@ def apply(publication: Publication, by: str, progress: Progress, beam_args: tupl
         trouble = _send(publication, outcome, open_pairs, token, progress, beam_args)
         if publication.is_rollback:
             mark_undone(publication)
-        fate = publication.fates()
-        counts = _counts(fate)
-        told = {"applied": True, "counts": counts, "refused": _refused(fate), "trouble": tuple(trouble)}
+        with publication.fates() as ask:
+            counts, refused = counts_of(ask), _refused(ask)
+        told = {"applied": True, "counts": counts, "refused": refused, "trouble": tuple(trouble)}
         done = Outcome(**{**vars(outcome), **told})
         audit.append("published", by, publication.run_id, {"counts": counts, "trouble": trouble})
         publication.tell(done.state, counts, [*_reasons(done), *trouble])
@@ -116,58 +119,52 @@ def verify(publication: Publication) -> Mapping[str, int]:
 
     A number that has moved on since is left to the target's next snapshot, which knows of its orders.
     """
-    fate = publication.fates()
-    asked = fate.filter(pc.is_in(fate["status"], pa.array([Status.APPLIED, Status.SENT], pa.string())))
-    for pair in pc.unique(asked["pair"]).to_pylist():
-        mine = asked.filter(pc.equal(asked["pair"], pair))
-        target = publish_plan.target_of(publication, pair.split("~")[0])
-        found = _read_back(target, mine)
-        if len(found):
-            name = f"{pair}.verified-{publication.now:%Y%m%dT%H%M%S%fZ}.parquet"
-            write_receipts(filesystem.join(publication.place, "receipts", name), found)
-    return _counts(publication.fates())
+    schema = receipts_schema(publication.config.decimals)
+    for pair in _pairs(publication):
+        with publication.fates() as ask:
+            asked = ask.pieces(f"from fate where pair = {literal(pair)} and status in ('APPLIED', 'SENT')", schema)
+            first = next(asked, None)
+            if first is not None:
+                target = publish_plan.target_of(publication, pair.split("~")[0])
+                add_receipts(publication.place, f"{pair}.verified", _read_back(target, chain([first], asked)))
+    return publication.counts()
 
 
 def _proposed(publication: Publication, by: str, now: datetime) -> Planned:
     """The plan, made and kept the first time: keys, instants and proposer never change afterwards."""
-    planned = publication.planned()
-    if planned is not None and publication.proposal() is not None:
-        return Planned(planned)
-    made = publish_plan.plan(publication, now)
-    path = filesystem.join(publication.place, "plan.parquet")
-    write_receipts(path, made.corrections)
+    if filesystem.exists(publication.plan) and publication.proposal() is not None:
+        return Planned(publication.plan)
+    made = publish_plan.plan(publication, now, publication.plan)
     policy = publication.rules.approval.rules().version
-    document = {"proposed_by": by, "at": now, "policy": policy, "corrections": len(made.corrections)}
+    document = {"proposed_by": by, "at": now, "policy": policy, "corrections": made.number}
     publication.write("plan.json", document)
     return made
 
 
 def _judged(publication: Publication, plan: Planned, now: datetime) -> Outcome:
     """What of the plan may go out now, and why the rest may not."""
-    planned = plan.corrections
-    made = decided(publication, publication.proposal())
-    verdicts = publish_plan.judge(publication, planned, now)
-    tripped = [v for v in verdicts if not v.passed and (v.pair, v.gate) not in made.released]
-    held = tuple(dict.fromkeys(v.pair for v in tripped))
-    fate = publication.fates()
-    rejected = pa.array(sorted(made.rejected), pa.string())
-    ids = planned["correction_id"]
-    left = pc.invert(pc.or_(pc.is_in(ids, pc.unique(fate["correction_id"])), pc.is_in(ids, rejected)))
-    free = pc.or_(pc.equal(planned["approval"], ""), pc.is_in(ids, pa.array(sorted(made.approved), pa.string())))
-    standing = pc.is_in(planned["pair"], pa.array(held, pa.string()))
-    return Outcome(
-        run_id=publication.run_id,
-        applied=False,
-        corrections=planned.filter(pc.and_(pc.and_(left, free), pc.invert(standing))),
-        verdicts=verdicts,
-        released=frozenset(made.released),
-        held=held,
-        waiting=planned.filter(pc.and_(left, pc.invert(free))),
-        rejected=len(made.rejected),
-        left_out=plan.left_out,
-        refused=_refused(fate),
-        counts=_counts(fate),
-    )
+    schema = outgoing_schema(publication.config.decimals)
+    with publication.fates() as ask:
+        ask.show("planned", [plan.path], schema)
+        released = decided(publication, ask, publication.proposal())
+        verdicts = publish_plan.judge(publication, ask, now)
+        tripped = [v for v in verdicts if not v.passed and (v.pair, v.gate) not in released]
+        held = tuple(dict.fromkeys(v.pair for v in tripped))
+        ask.con.register("held", pa.table({"pair": pa.array(held, pa.string())}))
+        standing(ask.con)
+        return Outcome(
+            run_id=publication.run_id,
+            applied=False,
+            corrections=kept(ask.at("planned", "select place from standing where is_free and not is_held"), schema),
+            verdicts=verdicts,
+            released=released,
+            held=held,
+            waiting=kept(ask.at("planned", "select place from standing where not is_free"), schema),
+            rejected=ask.number("select count(*) from decision where not approves"),
+            left_out=plan.left_out,
+            refused=_refused(ask),
+            counts=counts_of(ask),
+        )
 
 
 def _send(
@@ -181,9 +178,8 @@ def _send(
     """Send what is left of earlier waves, then the new corrections, then what had to be recomputed."""
     targets = publish_plan.targets(publication)
     for pair in pairs:
-        mine = outcome.corrections.filter(pc.equal(outcome.corrections["pair"], pair))
-        if len(mine):
-            _begin(publication, targets[pair], pair, mine)
+        mine = (rows.filter(pc.equal(rows["pair"], pair)) for rows in outcome.corrections.pieces())
+        _begin(publication, targets[pair], pair, mine)
 
     def said(done: int, of: int) -> None:
         progress(f"publish: {done} of {of} batches", done / of)
@@ -203,8 +199,12 @@ def _send(
     return trouble
 
 
-def _begin(publication: Publication, target: Target, pair: str, corrections: pa.Table) -> None:
-    """Write a wave down, in batches that the sink takes and the rate allows."""
+def _begin(publication: Publication, target: Target, pair: str, corrections: Iterable[pa.Table]) -> int:
+    """Write a wave down, in batches that the sink takes and the rate allows; returns how many corrections it has."""
+    some = (rows for rows in corrections if len(rows))
+    first = next(some, None)
+    if first is None:
+        return 0
     sink = target.open()
     try:
         size = sink.batch_size
@@ -212,63 +212,64 @@ def _begin(publication: Publication, target: Target, pair: str, corrections: pa.
         sink.close()
     if target.rate is not None:
         size = max(1, min(size, target.rate))
-    until = pc.max(corrections["expires_at"]).as_py()
-    remember(publication.workspace, target.name, publication.run_id, until)
+    # those of a plan expire together
+    remember(publication.workspace, target.name, publication.run_id, first["expires_at"][0].as_py())
     number = last_wave(publication.place, pair) + 1
-    write_wave(Wave(target, pair, number, publication.place), corrections, size)
+    return write_wave(Wave(target, pair, number, publication.place), chain([first], some), size)
 
 
 def _again(
     publication: Publication, targets: Mapping[str, Target], pairs: list[str], beam_args: tuple[str, ...]
 ) -> bool:
     """Recompute what was stale, from a fresh look at target and orders; whether there is anything to send."""
-    fate = publication.fates()
-    stale = fate.filter(pc.and_(pc.equal(fate["status"], Status.STALE), pc.less(fate["attempt"], ATTEMPTS)))
-    found = False
+    schema = receipts_schema(publication.config.decimals)
+    number = 0
     for pair in pairs:
-        mine = stale.filter(pc.equal(stale["pair"], pair))
-        if len(mine):
-            again, settled = recomputed(publication, targets[pair], mine, beam_args)
-            if len(settled):
-                name = f"{pair}.looked-again-{last_wave(publication.place, pair):03d}.parquet"
-                write_receipts(filesystem.join(publication.place, "receipts", name), settled)
-            if len(again):
-                _begin(publication, targets[pair], pair, again)
-                found = True
-    return found
+        with publication.fates() as ask:
+            found = f"from fate where pair = {literal(pair)} and status = 'STALE' and attempt < {ATTEMPTS}"
+            stale = kept(ask.pieces(found, schema), schema)
+        if len(stale):
+            number += _begin(
+                publication, targets[pair], pair, _looked_again(publication, targets[pair], pair, stale, beam_args)
+            )
+    return number > 0
 
 
-def _read_back(target: Target, fate: pa.Table) -> pa.Table:
+def _looked_again(
+    publication: Publication, target: Target, pair: str, stale: Rows, beam_args: tuple[str, ...]
+) -> Iterator[pa.Table]:
+    """What to send instead of stale corrections; those that are settled without get their receipts."""
+    for again, settled in recomputed(publication, target, stale, beam_args):
+        if len(settled):
+            add_receipts(publication.place, f"{pair}.looked-again", [settled])
+        yield again
+
+
+def _read_back(target: Target, fate: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The corrections whose number the target shows, as VERIFIED receipts."""
-    found = []
     sink = target.open()
     try:
-        for rows in fate.to_batches(max_chunksize=sink.batch_size):
+        for rows in of_size(fate, sink.batch_size):
             keys = list(zip(rows["target_sku"].to_pylist(), rows["location"].to_pylist(), strict=True))
             shown = sink.observe(keys)
             if shown is None:
-                return fate.slice(0, 0)
+                return
             observed = pa.array([shown.get(key) for key in keys], rows.schema.field("observed").type)
             same = pc.fill_null(pc.equal(observed, rows["value"]), False)
             told = {"observed": observed}
             told |= {n: pa.array([v] * len(rows)) for n, v in (("status", "VERIFIED"), ("message", "read back"))}
-            columns = [told.get(name, rows[name]) for name in rows.schema.names]
-            found.append(pa.RecordBatch.from_arrays(columns, schema=rows.schema).filter(same))
+            found = pa.table([told.get(name, rows[name]) for name in rows.schema.names], schema=rows.schema)
+            if pc.any(same).as_py():
+                yield found.filter(same)
     finally:
         sink.close()
-    return pa.Table.from_batches(found, fate.schema)
 
 
-def _counts(fate: pa.Table) -> dict[str, int]:
-    """How many corrections have come how far."""
-    return dict(sorted((each["values"], each["counts"]) for each in fate["status"].value_counts().to_pylist()))
-
-
-def _refused(fate: pa.Table) -> pa.Table:
+def _refused(ask: Queries) -> Rows:
     """The corrections that were sent and did not take effect, by pair and key."""
-    without = pa.array([Status.REJECTED, Status.STALE, Status.EXPIRED], pa.string())
-    found = fate.filter(pc.is_in(fate["status"], without))
-    return found.sort_by([(name, "ascending") for name in ("pair", "sku", "location")])
+    schema = pa.schema([(name, pa.string()) for name in ("pair", "sku", "location", "status", "message")])
+    without = "status in ('REJECTED', 'STALE', 'EXPIRED')"
+    return kept(ask.pieces(f"from fate where {without} order by pair, sku, location", schema), schema)
 
 
 def _pairs(publication: Publication) -> Iterable[str]:

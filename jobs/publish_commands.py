@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,12 +20,33 @@ from jobs.rollback import propose_rollback
 from jobs.run import Progress
 from jobs.workspace import Workspace
 from pipelines.publish import corrections_of
+from pipelines.queries import Rows
 from reconcilers.errors import ConfigError
 from reconcilers.messages import decimal_text, to_message
 from reports import text
 
 #: Corrections that a terminal gets to see; `-v` and `--json` have them all.
 _SHOWN = 20
+
+
+class OneByOne(list[dict[str, Any]]):
+    """A list that is made anew while it is gone through, so that it is never in memory as a whole.
+
+    A list, as JSON is written only of those.
+    """
+
+    def __init__(self, rows: Callable[[], Iterator[dict[str, Any]]]) -> None:
+        super().__init__()
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self._rows()
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __bool__(self) -> bool:
+        return next(iter(self), None) is not None
 
 
 @dataclass(frozen=True)
@@ -40,7 +61,7 @@ class Published:
         return self.outcome.exit_code
 
     def document(self) -> dict[str, Any]:
-        """Everything, the corrections as the very messages that are sent."""
+        """Everything, the corrections as the very messages that are sent: made one by one as they are asked for."""
         outcome = self.outcome
         return {
             "run_id": outcome.run_id,
@@ -51,20 +72,12 @@ class Published:
                 for verdict in outcome.verdicts
             ],
             "held": list(outcome.held),
-            "corrections": [to_message(each) for each in corrections_of(outcome.corrections)],
-            "waiting": [
-                {**to_message(each), "approval": why}
-                for each, why in zip(
-                    corrections_of(outcome.waiting), outcome.waiting["approval"].to_pylist(), strict=True
-                )
-            ],
+            "corrections": OneByOne(lambda: _messages(outcome.corrections)),
+            "waiting": OneByOne(lambda: _messages(outcome.waiting, "approval")),
             "rejected": outcome.rejected,
             "left_out": dict(outcome.left_out),
             "counts": dict(outcome.counts),
-            "refused": [
-                {name: str(row[name]) for name in _REFUSED}
-                for row in outcome.refused.select(list(_REFUSED)).to_pylist()
-            ],
+            "refused": OneByOne(lambda: (row for rows in outcome.refused.pieces() for row in rows.to_pylist())),
             "trouble": list(outcome.trouble),
         }
 
@@ -79,7 +92,7 @@ class Published:
         if number:
             became = "went out" if outcome.applied else "would be sent"
             yield f"{outcome.run_id}: {_count(number, 'correction')} {became}"
-            yield text.table(_rows(outcome.corrections.slice(0, shown)), list(_COLUMNS))
+            yield text.table(_rows(outcome.corrections.head(shown)), list(_COLUMNS))
             if number > shown:
                 yield f"… and {number - shown:,} more (-v shows all)"
         else:
@@ -97,7 +110,7 @@ class Published:
         if len(outcome.waiting):
             number = _count(len(outcome.waiting), "correction")
             yield f"{number} to be approved first: recon approve {outcome.run_id} --by NAME"
-            yield text.table(_rows(outcome.waiting.slice(0, _SHOWN)), [*_COLUMNS, "approval"])
+            yield text.table(_rows(outcome.waiting.head(_SHOWN)), [*_COLUMNS, "approval"])
         if outcome.rejected:
             yield f"{_count(outcome.rejected, 'correction')} rejected"
         for why, number_of in outcome.left_out.items():
@@ -105,8 +118,7 @@ class Published:
         if outcome.counts:
             yield counts_text(outcome.counts)
         if len(outcome.refused):
-            shown = outcome.refused.slice(0, _SHOWN).select(list(_REFUSED)).to_pylist()
-            yield text.table(shown, list(_REFUSED))
+            yield text.table(outcome.refused.head(_SHOWN).to_pylist(), list(_REFUSED))
         for line in outcome.trouble:
             yield f"not reached: {line}; what is left goes out with: recon publish {outcome.run_id} --apply"
         if not outcome.applied and len(outcome.corrections):
@@ -202,6 +214,13 @@ def _somebody(by: str | None) -> str:
         return os.environ.get("RECON_USER") or getpass.getuser()
     except (KeyError, OSError) as error:
         raise ConfigError("nobody knows who you are; say so with --by NAME") from error
+
+
+def _messages(corrections: Rows, *more: str) -> Iterator[dict[str, Any]]:
+    """The messages of corrections, with more of their columns."""
+    for rows in corrections.pieces():
+        for each, row in zip(corrections_of(rows), rows.to_pylist(), strict=True):
+            yield {**to_message(each), **{name: row[name] for name in more}}
 
 
 def _rows(corrections: pa.Table) -> list[dict[str, Any]]:

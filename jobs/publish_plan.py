@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,14 +19,17 @@ import pyarrow.compute as pc
 from jobs.plan import own_names
 from jobs.publication import Publication
 from jobs.published import unsettled
+from pipelines import filesystem
 from pipelines.connectors import Context
 from pipelines.publish import Target
-from pipelines.reconcile import read_output
+from pipelines.queries import Queries, queries, write_rows
+from pipelines.reconcile import part_paths
 from reconcilers import approvals, gates
-from reconcilers.corrections import safest
+from reconcilers.corrections import Mode, safest
 from reconcilers.errors import ConfigError
 from reconcilers.gates import Facts, SnapshotFacts, Verdict
-from reconcilers.schemas import outgoing_schema
+from reconcilers.published import totals
+from reconcilers.schemas import corrections_schema, outgoing_schema
 
 _PENDING = "an earlier one for the same number is on its way"
 _NAMELESS = "the target has several names for the SKU"
@@ -33,9 +40,10 @@ _TRAILING = 7
 
 @dataclass(frozen=True)
 class Planned:
-    """What would be sent (`outgoing_schema`), and why others cannot be, with their number."""
+    """The file of what would be sent (`outgoing_schema`), and why others cannot be, with their number."""
 
-    corrections: pa.Table
+    path: str
+    number: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -68,8 +76,18 @@ def target_of(publication: Publication, system: str) -> Target:
     )
 
 
-def plan(publication: Publication, now: datetime) -> Planned:
-    """Every correction of the run as it would be sent now.
+@contextmanager
+def planned(publication: Publication, now: datetime) -> Iterator[Planned]:
+    """The plan of a run as it was made, or as it would be made now. Raises what `plan` does."""
+    if filesystem.exists(publication.plan):
+        yield Planned(publication.plan)
+        return
+    with tempfile.TemporaryDirectory(prefix="recon-plan-") as scratch:
+        yield plan(publication, now, str(Path(scratch) / "plan.parquet"))
+
+
+def plan(publication: Publication, now: datetime, path: str) -> Planned:
+    """Write every correction of the run down as it would be sent now.
 
     A key whose last correction is neither seen nor expired is left out: two of them could both be
     applied. So is a SKU that the target knows under several names.
@@ -78,38 +96,57 @@ def plan(publication: Publication, now: datetime) -> Planned:
         ConfigError: a target takes no corrections.
         Unreachable: a target's sink cannot be opened.
     """
-    tables: list[pa.Table] = []
     left_out: Counter[str] = Counter()
-    for name, target in targets(publication).items():
-        corrections = read_output(publication.directory, "corrections", name)
-        free = _without(corrections, unsettled(publication, target.name, now))
-        named = _named(publication, free, target.name)
-        left_out[_PENDING] += len(corrections) - len(free)
-        left_out[_NAMELESS] += len(free) - len(named)
-        tables.append(_planned(publication, named, target, now))
     empty = outgoing_schema(publication.config.decimals).empty_table()
-    return Planned(pa.concat_tables([empty, *tables]).combine_chunks(), dict(+left_out))
+    with queries() as ask:
+        parts = (
+            part
+            for name, target in targets(publication).items()
+            for part in _planned(publication, ask, name, target, now, left_out)
+        )
+        number = write_rows(path, chain([empty], parts))
+    return Planned(path, number, dict(+left_out))
 
 
-def judge(publication: Publication, corrections: pa.Table, now: datetime) -> list[Verdict]:
-    """What every gate says, pair by pair."""
+def judge(publication: Publication, ask: Queries, now: datetime) -> list[Verdict]:
+    """What every gate says of `planned`, pair by pair."""
     bounds = publication.rules.bounds.bounds()
     earlier = [] if publication.is_rollback else _earlier(publication)
+    found = totals(ask.con)
     return [
         verdict
         for name, pair in publication.origin["pairs"].items()
         if pair["corrections"]
-        for verdict in gates.judge(_facts(publication, name, pair, corrections, earlier, now), bounds)
+        for verdict in gates.judge(_facts(publication, name, pair, found.get(name, {}), earlier, now), bounds)
     ]
 
 
-def _planned(publication: Publication, corrections: pa.Table, target: Target, now: datetime) -> pa.Table:
-    """The columns that are decided here: mode, the target's words, approval, identity in time."""
+def _planned(
+    publication: Publication, ask: Queries, pair: str, target: Target, now: datetime, left_out: Counter[str]
+) -> Iterator[pa.Table]:
+    """The corrections of a pair as they would be sent, piece by piece; counts in `left_out` those that cannot be."""
+    unsettled(publication, ask, target.name, now)
+    mode = _mode(target)
+    schema = corrections_schema(publication.config.decimals)
+    ask.show("correction", part_paths(publication.directory, "corrections", pair), schema)
+    left_out[_PENDING] += ask.number("select count(*) from correction semi join unsettled using (sku, location)")
+    for piece in ask.at("correction", "select place from correction anti join unsettled using (sku, location)"):
+        named = _named(publication, piece, target.name)
+        left_out[_NAMELESS] += len(piece) - len(named)
+        yield _decided(publication, named, target, mode, now)
+
+
+def _mode(target: Target) -> Mode:
+    """The safest way in which a target takes corrections."""
     sink = target.open()
     try:
-        mode = safest(sink.modes)
+        return safest(sink.modes)
     finally:
         sink.close()
+
+
+def _decided(publication: Publication, corrections: pa.Table, target: Target, mode: Mode, now: datetime) -> pa.Table:
+    """The columns that are decided here: mode, the target's words, approval, identity in time."""
     rules = publication.rules
     owner = publication.config.system(target.name)
     words = owner.sink.reasons if owner.sink else {}
@@ -157,34 +194,23 @@ def _named(publication: Publication, corrections: pa.Table, system: str) -> pa.T
     return known.append_column("target_sku", _told(known["sku"], words) if words else known["sku"])
 
 
-def _without(corrections: pa.Table, keys: pa.Table) -> pa.Table:
-    """The corrections whose (sku, location) is not among `keys`."""
-    if not len(keys) or not len(corrections):
-        return corrections
-    return corrections.join(keys.select(["sku", "location"]), ["sku", "location"], join_type="left anti")
-
-
 def _facts(
     publication: Publication,
     name: str,
     pair: Mapping[str, Any],
-    corrections: pa.Table,
+    total: Mapping[str, Any],
     earlier: list[Mapping[str, Any]],
     now: datetime,
 ) -> Facts:
-    mine = corrections.filter(pc.equal(corrections["pair"], name))
-    size = pc.abs(mine["delta"])
-    worth = pc.multiply(size.cast(pa.decimal128(19, size.type.scale)), mine["price"])
-    ends = pc.and_(pc.greater(mine["change_from"], 0), pc.less_equal(mine["value"], 0))
     classes = pair.get("classes", {})
     return Facts(
         pair=name,
         keys=pair["keys"],
-        corrections=len(mine),
-        units=pc.sum(size).as_py() or Decimal(0),
-        value=pc.sum(worth).as_py() or Decimal(0),
-        largest=pc.max(size).as_py() or Decimal(0),
-        to_zero=pc.sum(ends).as_py() or 0,
+        corrections=total.get("corrections", 0),
+        units=total.get("units", Decimal(0)),
+        value=total.get("value", Decimal(0)),
+        largest=total.get("largest", Decimal(0)),
+        to_zero=total.get("to_zero", 0),
         unmapped=sum(classes.get(missing, {}).get("keys", 0) for missing in ("MISSING_IN_A", "MISSING_IN_B")),
         failed=sum(len(each.get("critical", ())) for each in publication.origin.get("validation", ())),
         snapshots=() if publication.is_rollback else tuple(_snapshots(publication.origin, name, earlier, now)),

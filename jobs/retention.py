@@ -163,7 +163,7 @@ def _needed(config: Config, workspace: Workspace, states: list[RunState]) -> dic
 def _sent(config: Config, workspace: Workspace) -> set[str]:
     """The runs whose receipts still say what was sent to a system (`jobs.published`)."""
     systems = [path.rstrip("/").rsplit("/", 1)[-1] for path in filesystem.list_dirs(f"{workspace.root}/published")]
-    return {run for system in systems for run in published.open_runs(workspace, system, config.decimals)}
+    return {run for system in systems for run in published.open_runs(workspace, system)}
 
 
 def _first_seen(directory: str, pair: str) -> set[str]:

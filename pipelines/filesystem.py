@@ -174,6 +174,12 @@ def write_atomic(path: str, data: bytes | memoryview) -> None:
         file.write(data)
 
 
+def copy(source: str, path: str) -> None:
+    """Copy a file, whole or not at all."""
+    with open_read(source) as file, create(path) as other:
+        shutil.copyfileobj(file, other)
+
+
 def delete(path: str) -> None:
     """Remove a file, or a directory with everything below it."""
     with _told(path):

@@ -7,7 +7,6 @@ again. Killed in between, it is sent again with the same idempotency keys, which
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,8 +21,10 @@ import pyarrow.parquet as pq
 from pipelines import filesystem, lock
 from pipelines.connectors import Context, Sink, open_sink
 from pipelines.execution import LOCAL, pipeline
+from pipelines.queries import Queries, of_size, write_rows
 from reconcilers.corrections import Correction, Mode, Receipt, Status
 from reconcilers.errors import Refused, Unreachable
+from reconcilers.published import fates
 from reconcilers.schemas import outgoing_schema, receipts_schema
 
 #: Seconds before a batch without an answer is sent again, with the same keys.
@@ -100,11 +101,9 @@ class Lane:
     clock: datetime | None = None
 
 
-def write_wave(wave: Wave, corrections: pa.Table, batch_size: int) -> None:
-    """Make a wave exist, whole or not at all; every row group but the last has `batch_size` rows."""
-    buffer = io.BytesIO()
-    pq.write_table(corrections.combine_chunks(), buffer, compression="zstd", row_group_size=batch_size)
-    filesystem.write_atomic(wave.path, buffer.getbuffer())
+def write_wave(wave: Wave, corrections: Iterable[pa.Table], batch_size: int) -> int:
+    """Make a wave exist, whole or not at all, of corrections as they come; every batch but the last is full."""
+    return write_rows(wave.path, of_size(corrections, batch_size))
 
 
 def send(
@@ -151,7 +150,7 @@ def send_lane(lane: Lane, progress: Callable[[int], None] = lambda done: None) -
                 lock.check(lane.lock, lane.token)
                 corrections = lane.wave.read(batch)
                 receipts = send_batch(sink, corrections, lambda: lane.clock or datetime.now(UTC))
-                write_receipts(lane.wave.receipts_of(batch), receipts)
+                write_rows(lane.wave.receipts_of(batch), [receipts])
                 progress(done)
                 time.sleep(max(0.0, len(corrections) * lane.pace - (time.monotonic() - began)))
         finally:
@@ -189,21 +188,23 @@ def send_batch(sink: Sink, corrections: pa.Table, clock: Callable[[], datetime])
     return _receipts(corrections, [*answers, *late], clock())
 
 
-def write_receipts(path: str, receipts: pa.Table) -> None:
-    """Write the receipts of a batch, whole or not at all."""
-    buffer = io.BytesIO()
-    pq.write_table(receipts, buffer, compression="zstd")
-    filesystem.write_atomic(path, buffer.getbuffer())
+def show_fates(ask: Queries, directory: str, scale: int) -> None:
+    """Make what became of the corrections below a `publish/` directory the view `fate` (`receipts_schema`).
+
+    Of all corrections that were ever on their way out, whether or not an answer came.
+    """
+    places = (("outgoing", "outgoing", outgoing_schema(scale)), ("receipt", "receipts", receipts_schema(scale)))
+    for name, below, schema in places:
+        files = filesystem.list_files(filesystem.join(directory, below))
+        ask.show(name, [path for path in files if path.endswith(".parquet")], schema)
+    fates(ask.con)
 
 
-def read_receipts(directory: str, scale: int) -> pa.Table:
-    """All receipts below a run's `publish/` directory (`receipts_schema`)."""
-    return _all(filesystem.join(directory, "receipts"), receipts_schema(scale))
-
-
-def read_waves(directory: str, scale: int) -> pa.Table:
-    """All corrections that were ever on their way out, whether or not an answer came (`outgoing_schema`)."""
-    return _all(filesystem.join(directory, "outgoing"), outgoing_schema(scale))
+def add_receipts(directory: str, stem: str, tables: Iterable[pa.Table]) -> int:
+    """Write receipts that a later look found below a `publish/` directory, a file each time; returns how many."""
+    receipts = filesystem.join(directory, "receipts")
+    taken = sum(path.rsplit("/", 1)[-1].startswith(f"{stem}-") for path in filesystem.list_files(receipts))
+    return write_rows(filesystem.join(receipts, f"{stem}-{taken:05d}.parquet"), tables)
 
 
 def last_wave(directory: str, pair: str) -> int:
@@ -295,12 +296,3 @@ def _trouble(lane: Lane) -> str | None:
         return None
     with filesystem.open_read(path) as file:
         return bytes(file.read()).decode()
-
-
-def _all(directory: str, schema: pa.Schema) -> pa.Table:
-    tables = []
-    for path in filesystem.list_files(directory):
-        if path.endswith(".parquet"):
-            with filesystem.open_read(path) as file:
-                tables.append(pq.read_table(file))
-    return pa.concat_tables(tables) if tables else schema.empty_table()

@@ -155,11 +155,15 @@ def read_parts(
     destination: str, output: str, pair: str | None = None, columns: list[str] | None = None
 ) -> Iterator[pa.Table]:
     """The parts of one output of a run one by one, of all pairs or of one."""
+    for path in part_paths(destination, output, pair):
+        yield _read(path, columns)
+
+
+def part_paths(destination: str, output: str, pair: str | None = None) -> list[str]:
+    """The files of one output of a run in their order, of all pairs or of one."""
     files = filesystem.list_files(filesystem.join(destination, output))
     prefix = "" if pair is None else f"{pair}.part-"
-    for path in sorted(files):
-        if path.endswith(".parquet") and path.rsplit("/", 1)[-1].startswith(prefix):
-            yield _read(path, columns)
+    return sorted(path for path in files if path.endswith(".parquet") and path.rsplit("/", 1)[-1].startswith(prefix))
 
 
 def read_output(destination: str, output: str, pair: str | None = None, columns: list[str] | None = None) -> pa.Table:

@@ -4,71 +4,63 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcilers.database import connect
 from reconcilers.profiles import EffectProfile
-from reconcilers.schemas import Kind, events_schema, quantity_type
+from reconcilers.schemas import Kind, events_schema
 
+#: The steps in SQL: each makes a view of relations that are there (their files say which).
 _SQL = {
     step: (Path(__file__).parent / "sql" / f"{step}.sql").read_text(encoding="utf-8")
-    for step in ("fates", "published", "settled")
+    for step in ("fates", "published", "settled", "standing", "totals", "inverse", "summed", "moved")
 }
 
 
-def fates(outgoing: pa.Table, receipts: pa.Table) -> pa.Table:
-    """One row a correction (`receipts_schema`): the last thing known of it.
+def fates(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `fate` of `outgoing` and `receipt`: the last thing known of each correction (`receipts_schema`).
 
     What was on its way out and has no receipt may have been applied: SENT.
     """
-    with connect() as con:
-        con.register("outgoing", outgoing)
-        con.register("receipt", receipts)
-        con.execute(_SQL["fates"])
-        return con.sql("from fate").to_arrow_table().select(receipts.column_names).cast(receipts.schema)
+    con.execute(_SQL["fates"])
 
 
-def postings(fate: pa.Table, scale: int) -> pa.Table:
-    """What published corrections did, whatever number shows it (`events_schema`).
+def standing(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `standing` of `planned`, `fate`, `decision` and `held`: which are left, and which may go out.
+
+    Columns `place`, `is_free` (nobody has to approve it any more), `is_held` (by a gate).
+    """
+    con.execute(_SQL["standing"])
+
+
+def totals(con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, Any]]:
+    """What the gates look at, of `planned`: for each pair what `Facts` calls so."""
+    con.execute(_SQL["totals"])
+    return {row["pair"]: row for row in con.sql("from total").to_arrow_table().to_pylist()}
+
+
+def inverse(con: duckdb.DuckDBPyConnection, run_id: str) -> None:
+    """Make `inverse` of `fate`: what undoes all that took effect (`corrections_schema`), as corrections of a run."""
+    con.execute("set variable run = ?", [run_id])
+    con.execute(_SQL["inverse"])
+
+
+def postings(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `published_event` of `fate`: what corrections did, whatever number shows it (`events_schema`).
 
     Two a correction: the fault (at the instant of the snapshot that showed it) and its correction (when
-    the target took it).
-
-    Args:
-        fate: rows of `fates`, all of one target.
-        scale: decimal places of a quantity.
+    the target took it). `source_file` is the target.
     """
-    schema = events_schema(scale)
-    if not len(fate):
-        return schema.empty_table()
-    with connect() as con:
-        con.register("fate", fate)
-        con.execute(_SQL["published"])
-        found = con.sql("from published_event order by ref, posted_at")
-        return found.to_arrow_table().select(schema.names).cast(schema)
+    con.execute(_SQL["published"])
 
 
-def summed(posted: pa.Table) -> pa.Table:
-    """The same as one posting a key, for numbers that are younger than all of them (`events_schema`).
-
-    It goes by the last of them. What adds up to nothing, as a correction does that left nothing on purpose,
-    needs none.
-    """
-    with connect() as con:
-        con.register("posted", posted)
-        found = con.sql(
-            """
-            select
-                arg_max(event_id, (posted_at, event_id)) as event_id, 'PUBLISH' as kind,
-                arg_max(ref, (posted_at, event_id)) as ref, null as doc, sku, location,
-                sum(quantity) as quantity, null as document_quantity, max(posted_at) as posted_at,
-                'carried' as source_file, 0 as source_line
-            from posted group by sku, location having sum(quantity) <> 0 order by sku, location
-            """
-        )
-        return found.to_arrow_table().select(posted.column_names).cast(posted.schema)
+def summed(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `sum_of_postings` of `posted`: one a key, for numbers younger than all of them (`events_schema`)."""
+    con.execute(_SQL["summed"])
 
 
 def events(posted: pa.Table, profile: EffectProfile, scale: int) -> pa.Table:
@@ -81,62 +73,29 @@ def events(posted: pa.Table, profile: EffectProfile, scale: int) -> pa.Table:
     return posted.set_column(at, posted.schema.field(at), moved)
 
 
-def settled(fate: pa.Table, levels: pa.Table) -> pa.Table:
-    """The corrections that a later run's numbers settle, as new rows of `receipts_schema`.
+def settled(con: duckdb.DuckDBPyConnection) -> None:
+    """Make `settled` of the corrections `fate` and the numbers `level` of one pair: as new rows of `receipts_schema`.
 
     VERIFIED: the number is what it should be by now. STALE: it was acknowledged, and is undone. EXPIRED: it
     was handed over, never arrived, and may not arrive any more. Of the others nothing can be said yet.
-
-    Args:
-        fate: rows of `fates` of one pair.
-        levels: the pair's levels in a later run (`levels_schema`).
     """
-    with connect() as con:
-        con.register("fate", fate)
-        con.register("level", levels)
-        con.execute(_SQL["settled"])
-        return con.sql("from settled").to_arrow_table().select(fate.column_names).cast(fate.schema)
+    con.execute(_SQL["settled"])
 
 
-def moved(keys: pa.Table, events: pa.Table, profile: EffectProfile, now: datetime, scale: int) -> pa.Table:
-    """How far a number has moved by its own events since it was read, for each key.
+def moved(con: duckdb.DuckDBPyConnection, profile: EffectProfile, now: datetime) -> None:
+    """Make `moved` of `key` (`sku, location, as_of`) and `event`: how far each number has moved since it was read.
+
+    Columns `sku, location, moved`; 0 where nothing happened.
 
     Args:
-        keys: `sku, location, as_of`.
-        events: the target's feed, as fresh as can be had.
+        con: has `event`, the target's feed, as fresh as can be had.
         profile: says what each kind does to the number.
         now: later events have not happened yet.
-        scale: decimal places of a quantity.
-
-    Returns:
-        `sku, location, moved`; 0 where nothing happened.
     """
-    effects = pa.table(
-        {
-            "kind": pa.array([str(kind) for kind in profile.effects], pa.string()),
-            "coefficient": pa.array(list(profile.effects.values()), pa.int32()),
-        }
-    )
-    with connect() as con:
-        for name, table in (("key", keys), ("event", events), ("effect", effects)):
-            con.register(name, table)
-        found = con.execute(
-            f"""
-            with once as (
-                select * from event
-                qualify event_id is null or row_number() over (partition by event_id order by posted_at desc) = 1
-            )
-            select
-                k.sku, k.location,
-                coalesce(sum(e.quantity * f.coefficient) filter (e.posted_at > k.as_of and e.posted_at <= $now), 0)
-                    ::decimal(18, {scale}) as moved
-            from key k
-            left join once e using (sku, location)
-            left join effect f on f.kind = e.kind
-            group by k.sku, k.location
-            """,
-            {"now": now},
-        )
-        rows = found.fetchall()
-    schema = pa.schema([("sku", pa.string()), ("location", pa.string()), ("moved", quantity_type(scale))])
-    return pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema)
+    effects = {
+        "kind": pa.array([str(kind) for kind in profile.effects], pa.string()),
+        "coefficient": pa.array(list(profile.effects.values()), pa.int32()),
+    }
+    con.register("effect", pa.table(effects))
+    con.execute("set variable now = ?", [now])
+    con.execute(_SQL["moved"])

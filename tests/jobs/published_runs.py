@@ -84,5 +84,11 @@ def publication(config: Path, run_id: str = "run-1"):
     return open_publication(load(config), run_id)
 
 
+def fates(publication) -> pa.Table:
+    """What has become of every correction that was ever on its way out, as one table."""
+    with publication.fates() as ask:
+        return ask.con.sql("from fate").to_arrow_table()
+
+
 def silent(*_) -> None:
     """No progress."""

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 from consumers import SECRET, consumer
-from published_runs import OPEN, configuration, correction, finished, publication
+from published_runs import OPEN, configuration, correction, fates, finished, publication
 from pubsub import PROJECT, pubsub
 
 from examples.consumer import apply, connect
@@ -107,7 +107,7 @@ def test_whatever_is_killed_is_applied_exactly_once(tmp_path, record_property):
             told = child.publish(config, run)
             assert told["code"] == 0, told
             assert publication(config, run).state() is State.PUBLISHED
-            counts.update(publication(config, run).fates()["status"].to_pylist())
+            counts.update(fates(publication(config, run))["status"].to_pylist())
         shown = shop.shown()
         once = sum(shown[key] == value for key, (_, value) in wanted.items())
         lost = sum(shown[key] == was for key, (was, _) in wanted.items())
@@ -151,7 +151,7 @@ def test_what_a_killed_publish_left_in_a_queue_is_applied_once(tmp_path):
         assert child.publish(config, run)["code"] == 0
         assert child.killed == 3
         sent = [json.loads(message.data) for message in emulator.backlog(subscription)]
-    assert publication(config, run).fates()["status"].to_pylist() == ["SENT"] * len(rows)
+    assert fates(publication(config, run))["status"].to_pylist() == ["SENT"] * len(rows)
     assert len(sent) > len(rows)
     shop = connect(str(tmp_path / "shop.db"))
     shop.executemany("insert into stock values (?, 'web', '10')", [(row["sku"],) for row in rows])

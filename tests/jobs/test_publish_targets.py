@@ -20,7 +20,7 @@ import yaml
 from consumers import SECRET, consumer
 from databases import PASSWORD
 from nights import until
-from published_runs import OPEN, publication, silent
+from published_runs import OPEN, fates, publication, silent
 
 from jobs import lifecycle, publish_commands
 from jobs.config import load
@@ -137,17 +137,17 @@ def test_a_shop_sells_refuses_a_line_and_is_throttled_in_one_batch_of_250(shop, 
     assert shop.throttled > 0
     shown = {sku: shop.number(sku, "Berlin") for sku in numbers}
     assert shown == dict.fromkeys(numbers, 7) | {"S1": 6, "BUNDLE": 10, "FINE": 10}
-    fates = {row["target_sku"]: row for row in publication(config, outcome.run_id).fates().to_pylist()}
-    assert fates["BUNDLE"]["message"] == "The specified inventory item is not allowed to be adjusted via API."
+    fate = {row["target_sku"]: row for row in fates(publication(config, outcome.run_id)).to_pylist()}
+    assert fate["BUNDLE"]["message"] == "The specified inventory item is not allowed to be adjusted via API."
     # not the stale number again: another one, computed from what sold, under a key of its own
-    assert [fates["S1"][name] for name in ("attempt", "change_from", "value")] == [2, 9, 6]
+    assert [fate["S1"][name] for name in ("attempt", "change_from", "value")] == [2, 9, 6]
 
     found = run_later(shop, config)
     assert {sku: verdict for sku, verdict in found.items() if verdict != "MATCHED"} == {
         "S1": "IN_FLIGHT",
         "BUNDLE": "BREAK",
     }
-    assert publication(config, outcome.run_id).fates()["status"].to_pylist().count("VERIFIED") == 249
+    assert fates(publication(config, outcome.run_id))["status"].to_pylist().count("VERIFIED") == 249
 
 
 def test_a_shop_that_applies_and_does_not_answer_in_time_is_sent_the_same_again(shop, tmp_path):
@@ -211,7 +211,7 @@ def test_a_webhook_is_busy_sells_is_killed_from_and_falls_silent(tmp_path):
         assert len({key for key, _ in shop.applied()}) == len(shop.applied()) == 12
         found = run(config)
     assert {sku: verdict for sku, verdict in found.items() if verdict != "MATCHED"} == {"S1": "IN_FLIGHT"}
-    assert set(publication(config, outcome.run_id).fates()["status"].to_pylist()) == {"VERIFIED"}
+    assert set(fates(publication(config, outcome.run_id))["status"].to_pylist()) == {"VERIFIED"}
     assert holding(config, SECRET) == []
 
 
@@ -313,7 +313,7 @@ def test_corrections_into_a_table_of_bigquery(tmp_path, warehouse, between):
     )
     found = run(config)
     assert {sku: verdict for sku, verdict in found.items() if verdict != "MATCHED"} == {"S1": "BREAK"}
-    fates = publication(config, outcome.run_id).fates()
-    assert sorted(zip(fates["sku"].to_pylist(), fates["status"].to_pylist(), strict=True)) == [
+    fate = fates(publication(config, outcome.run_id))
+    assert sorted(zip(fate["sku"].to_pylist(), fate["status"].to_pylist(), strict=True)) == [
         ("S0", "VERIFIED"), ("S1", "SENT"), ("S2", "VERIFIED"), ("S3", "VERIFIED"),
     ]  # fmt: skip

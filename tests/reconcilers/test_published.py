@@ -20,8 +20,8 @@ from reconcilers import published
 from reconcilers.corrections import Status, key_of
 from reconcilers.pairs import Pair, Side
 from reconcilers.profiles import load
-from reconcilers.schemas import Kind, outgoing_schema, receipts_schema
-from reconcilers.stock import Inputs, reconcile_bucket
+from reconcilers.schemas import Kind, events_schema, outgoing_schema, receipts_schema
+from reconcilers.stock import Inputs, connect, reconcile_bucket
 
 KEY = ("S1", "L1")
 ROW = {"correction_id": "c", "sku": "S1", "location": "L1", "as_of": hours(1)}
@@ -38,14 +38,25 @@ def pair_of(target: str, as_of: datetime, now: datetime, safety: int = 0) -> Pai
     )
 
 
+def made(step, view: str, schema: pa.Schema, **relations: pa.Table) -> pa.Table:
+    """What a step makes of relations."""
+    with connect() as con:
+        for name, table in relations.items():
+            con.register(name, table.append_column("place", pa.array(range(len(table)), pa.int64())))
+        step(con)
+        return con.sql(f"from {view}").to_arrow_table().select(schema.names).cast(schema)
+
+
 def judged(world: World, target: str, as_of, now, writes=(), fate=None, safety=0, carried=False):
     """Reconcile the world at `as_of`, with `writes` (instant, delta) done to the target, added up where `carried`."""
     numbers = world.shown("a", target, as_of)
     numbers[KEY] += sum((delta for at, delta in writes if at <= as_of), Decimal(0))
     feed = world.feed("a")
     if fate is not None:
-        posted = published.postings(fate, 4)
-        told = published.events(published.summed(posted) if carried else posted, load(target), 4)
+        posted = made(published.postings, "published_event", events_schema(), fate=fate)
+        if carried:
+            posted = made(published.summed, "sum_of_postings", events_schema(), posted=posted)
+        told = published.events(posted, load(target), 4)
         feed = pa.concat_tables([feed, told])
     inputs = Inputs(stock(numbers), stock(world.shown("b", "erp.on_hand", as_of)), feed, world.feed("b"))
     return reconcile_bucket(inputs, pair_of(target, as_of, now, safety), "run", threads=1)
@@ -170,7 +181,7 @@ def test_a_number_that_does_not_move_on_publish_has_no_events():
     fate = answered({**ROW, "unexplained": Decimal(1), "delta": Decimal(-1)}, hours(2))
     profile = load("storefront.available")
     without = replace(profile, effects={k: c for k, c in profile.effects.items() if k != Kind.PUBLISH})
-    posted = published.postings(fate, 4)
+    posted = made(published.postings, "published_event", events_schema(), fate=fate)
     assert published.events(posted, profile, 4).num_rows == 2
     assert published.events(posted, without, 4).num_rows == 0
 
@@ -195,7 +206,8 @@ def test_the_last_thing_known_counts_and_what_has_no_answer_may_have_been_applie
         ],
         schema=receipts_schema(),
     )
-    fate = {row["correction_id"]: row["status"] for row in published.fates(outgoing, receipts).to_pylist()}
+    found = made(published.fates, "fate", receipts_schema(), outgoing=outgoing, receipt=receipts).to_pylist()
+    fate = {row["correction_id"]: row["status"] for row in found}
     assert fate == {"answered": Status.VERIFIED, "stale": Status.APPLIED, "silent": Status.SENT}
 
 
@@ -218,7 +230,7 @@ def test_the_next_number_settles_what_became_of_a_correction(status, observed, e
     fate = fate.set_column(fate.column_names.index("expires_at"), "expires_at", [[hours(expires)]]).cast(fate.schema)
     write = (hours(2), Decimal(observed - 20))
     levels = judged(world, "storefront.available", hours(3), hours(3), [write], fate).levels
-    found = published.settled(fate, levels)
+    found = made(published.settled, "settled", receipts_schema(), fate=fate, level=levels)
     assert found["status"].to_pylist() == ([outcome] if outcome else [])
     assert found["observed"].to_pylist() == ([observed] if outcome else [])
 
