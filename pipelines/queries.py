@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipelines import filesystem
+from reconcilers.database import connect
 from reconcilers.rules import literal
-from reconcilers.stock import connect
 
 #: What a query may hold in memory before it goes on on disk; that many threads get along with it.
 MEMORY = "200MB"

@@ -10,7 +10,6 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from reconcilers.database import connect
 from reconcilers.profiles import EffectProfile
 from reconcilers.schemas import Kind, events_schema
 

@@ -11,8 +11,8 @@ from published_runs import configuration, correction, finished
 
 HERE = Path(__file__).parent
 
-#: Held as a whole, a correction takes four kilobytes: 30,000 of them would be more than twice as much.
-FEW, MANY, MIB = 10_000, 40_000, 50
+#: Held as a whole, a correction takes four kilobytes: 20,000 of them would be twice as much.
+FEW, MANY, MIB = 5_000, 25_000, 40
 
 
 def test_four_times_the_corrections_need_no_more_memory(tmp_path):

@@ -18,10 +18,11 @@ from merchants import Event, World, hours, stock
 
 from reconcilers import published
 from reconcilers.corrections import Status, key_of
+from reconcilers.database import session
 from reconcilers.pairs import Pair, Side
 from reconcilers.profiles import load
 from reconcilers.schemas import Kind, events_schema, outgoing_schema, receipts_schema
-from reconcilers.stock import Inputs, connect, reconcile_bucket
+from reconcilers.stock import Inputs, reconcile_bucket
 
 KEY = ("S1", "L1")
 ROW = {"correction_id": "c", "sku": "S1", "location": "L1", "as_of": hours(1)}
@@ -40,7 +41,7 @@ def pair_of(target: str, as_of: datetime, now: datetime, safety: int = 0) -> Pai
 
 def made(step, view: str, schema: pa.Schema, **relations: pa.Table) -> pa.Table:
     """What a step makes of relations."""
-    with connect() as con:
+    with session() as con:
         for name, table in relations.items():
             con.register(name, table.append_column("place", pa.array(range(len(table)), pa.int64())))
         step(con)
