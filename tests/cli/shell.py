@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,11 +35,11 @@ class Done:
         return [line.removeprefix("recon: ") for line in self.err.splitlines() if line.startswith("recon: ")]
 
 
-def recon(*arguments, at: Path) -> Done:
-    """Run `recon` in a directory."""
+def recon(*arguments, at: Path, env: Mapping[str, str] | None = None) -> Done:
+    """Run `recon` in a directory, in this environment or one that is given."""
     with tempfile.TemporaryDirectory(prefix="recon-shell-") as scratch:
         out, err = Path(scratch) / "out", Path(scratch) / "err"
-        code = wait(start(_main, [*map(str, arguments)], str(at), dict(os.environ), str(out), str(err)))
+        code = wait(start(_main, [*map(str, arguments)], str(at), dict(env or os.environ), str(out), str(err)))
         done = Done(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
     assert "Traceback" not in done.err, done.err
     return done

@@ -47,7 +47,7 @@ class SetClock:
         self.ahead.with_suffix(".new").replace(self.ahead)
 
 
-def until(condition, timeout=60.0):
+def until(condition, timeout=300.0):
     """Wait for something that another process brings about."""
     end = time.monotonic() + timeout
     while not condition():

@@ -184,7 +184,7 @@ def test_a_signal_resumes_before_the_process_ends(tmp_path):
     child = paused_child(path, watched=False)
     assert (tmp_path / "still").exists()
     child.send_signal(signal.SIGTERM)
-    assert child.wait(30) == 130
+    assert child.wait(300) == 130
     assert not (tmp_path / "still").exists()
 
 

@@ -68,7 +68,7 @@ def publisher():
         yield Publisher(process)
     finally:
         process.stdin.close()
-        process.wait(20)
+        process.wait(300)
 
 
 def prepared(config: Path, shop, run: str) -> dict[tuple[str, str], int]:

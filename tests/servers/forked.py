@@ -19,7 +19,7 @@ def start(function, *arguments):
     return process
 
 
-def wait(process, timeout=120):
+def wait(process, timeout=300):
     """Its exit code, negative where a signal ended it."""
     process.join(timeout)
     assert process.exitcode is not None, "still running"

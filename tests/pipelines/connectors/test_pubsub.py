@@ -262,7 +262,7 @@ def test_killed(tmp_path, emulator, after):
         tests=str(here), servers=str(here.parents[1] / "servers"), after=after,
         base=str(tmp_path), endpoint=emulator.endpoint, tap=tap,
     )  # fmt: skip
-    died = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    died = subprocess.run([sys.executable, "-c", code], timeout=300, check=False)
     assert died.returncode == -signal.SIGKILL
     emulator.publish(topic, body(100))
     # what the dead process has taken stays hidden for as long as an acknowledgement may take
