@@ -15,7 +15,7 @@ from jobs.config_orders import Spelling
 from jobs.config_pair import BalancePair, PairConfig
 from jobs.config_system import Dataset, System
 from jobs.config_tables import text_table
-from jobs.published import events_snapshot
+from jobs.published import events_snapshot, refused_of
 from jobs.workspace import Workspace
 from pipelines import snapshots
 from pipelines.capture import CaptureRequest
@@ -209,6 +209,7 @@ def _task(
             safety_stock=rules.safety_stock,
             goods=_goods(rules, config.decimals),
             packs=_packs(config.system(a), config.system(b)),
+            refused=refused_of(workspace, name, config.decimals, now),
             shares=None if rules.shares is None else Shares(rules.shares.weights, rules.shares.caps),
             returns_sellable=rules.returns_sellable,
             debounce=rules.debounce,

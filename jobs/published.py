@@ -184,6 +184,20 @@ def events_snapshot(
         return (_exists(path, digest, system, files, last, moved, scale, buckets),)
 
 
+def refused_of(workspace: Workspace, pair: str, scale: int, now: datetime) -> pa.Table:
+    """The keys of a pair whose last correction its target has refused by now (`refused_schema`)."""
+    columns = "sku, location, unexplained, status, message, answered_at, correction_id"
+    with queries() as ask:
+        ask.show("no_answer", [], receipts_schema(scale))
+        ask.con.execute(f"create temp table answered as select {columns} from no_answer")
+        for run in open_runs(workspace, pair.split("~")[0]):
+            show_fates(ask, _place(workspace, run), scale)
+            ask.con.execute(
+                f"insert into answered select {columns} from fate where pair = ? and answered_at <= ?", [pair, now]
+            )
+        return published.refused(ask.con, scale)
+
+
 def settle(workspace: Workspace, run_id: str, pair: str, scale: int) -> int:
     """Let the numbers of a finished run say what became of earlier corrections; returns how many it settled."""
     count = 0

@@ -24,9 +24,10 @@ from jobs.workspace import Workspace
 from pipelines import filesystem
 from pipelines.capture import capture
 from pipelines.execution import Engine
-from pipelines.reconcile import PairTask, read_output, read_parts, reconcile_snapshots
+from pipelines.reconcile import PairTask, add_causes, read_output, read_parts, reconcile_snapshots
 from pipelines.snapshots import Snapshot
-from reconcilers.aliases import suggest_aliases
+from reconcilers.across import causes_across
+from reconcilers.aliases import Alias, suggest_aliases
 from reconcilers.errors import ExpectationsFailed
 from reports import html, junit, junit_orders, model
 
@@ -229,13 +230,25 @@ def _pair(run: Run, task: PairTask, tallies: Any) -> dict[str, Any]:
     name = task.pair.name
     in_flight = read_output(run.directory, "in_flight", name, ["quantity"])
     corrections = read_output(run.directory, "corrections", name, ["sku"]).num_rows
-    missing = read_output(run.directory, "breaks", name, ["sku", "location", "class", "quantity_a", "quantity_b"])
+    breaks = read_output(
+        run.directory, "breaks", name, ["sku", "location", "class", "quantity_a", "quantity_b", "unexplained"]
+    )
     summary = {**pair_summary(task, tallies, in_flight, corrections), **_figure(run.config, name)}
-    summary["aliases"] = [asdict(alias) for alias in suggest_aliases(missing)]
+    aliases = suggest_aliases(breaks)
+    _tell_across(run, task, breaks, aliases)
+    summary["aliases"] = [asdict(alias) for alias in aliases]
     closes = sum(amounts["keys"] for amounts in summary["classes"].values())
     if closes != summary["keys"]:
         raise AssertionError(f"{name}: {summary['keys']} keys but {closes} in classes")
     return summary
+
+
+def _tell_across(run: Run, task: PairTask, breaks: pa.Table, aliases: list[Alias]) -> None:
+    """Add the causes that only the breaks of all buckets show, where there can be any."""
+    if task.kits is None and not any(alias.sure for alias in aliases):
+        return
+    documents = read_output(run.directory, "in_flight", task.pair.name, ["sku", "location", "class", "quantity"])
+    add_causes(run.directory, task.pair.name, causes_across(breaks, documents, aliases, task.kits))
 
 
 def _figure(config: Config, pair: str) -> dict[str, Any]:

@@ -12,12 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import filesystem
 from pipelines.execution import Engine, call_each
 from pipelines.kits import with_kits
 from pipelines.snapshots import Snapshot
+from reconcilers.across import with_causes
 from reconcilers.buckets import bucket_of
 from reconcilers.kits import Kits
 from reconcilers.pairs import Pair
@@ -136,19 +138,16 @@ def part_name(pair: str, bucket: int, of: int) -> str:
 def write_part(result: Reconciled, pair: Pair, destination: str, name: str) -> None:
     """Write the outputs of one bucket, the tally last."""
     for output in OUTPUTS:
-        table: pa.Table = getattr(result, output)
-        buffer = io.BytesIO()
-        # what has few values is written through a dictionary; zstd alone is faster for what is all but constant.
-        # Statistics of decimals cost more than anything that reads these files would gain.
-        pq.write_table(
-            table,
-            buffer,
-            compression="zstd",
-            compression_level=1,
-            write_statistics=["sku"],
-            use_dictionary=[name for name in _FEW_VALUES if name in table.column_names],
-        )
-        filesystem.write_atomic(filesystem.join(destination, output, name), buffer.getbuffer())
+        _write(getattr(result, output), filesystem.join(destination, output, name))
+
+
+def add_causes(destination: str, pair: str, found: pa.Table) -> None:
+    """Write what `causes_across` found into the breaks of a pair that it is about."""
+    for path in filesystem.list_files(filesystem.join(destination, "breaks")) if len(found) else ():
+        if path.rsplit("/", 1)[-1].startswith(f"{pair}.part-"):
+            breaks = _read(path, None)
+            if pc.any(pc.is_in(breaks["sku"], found["sku"].combine_chunks())).as_py():
+                _write(with_causes(breaks, found), path)
 
 
 def read_parts(
@@ -207,6 +206,21 @@ def _previous(task: PairTask, bucket: int, of: int) -> pa.Table | None:
             inside = bucket_of(table.column("sku"), of) == bucket if len(table) else []
             parts.append(table.filter(pa.array(inside, pa.bool_())))
     return pa.concat_tables(parts)
+
+
+def _write(table: pa.Table, path: str) -> None:
+    buffer = io.BytesIO()
+    # what has few values is written through a dictionary; zstd alone is faster for what is all but constant.
+    # Statistics of decimals cost more than anything that reads these files would gain.
+    pq.write_table(
+        table,
+        buffer,
+        compression="zstd",
+        compression_level=1,
+        write_statistics=["sku"],
+        use_dictionary=[name for name in _FEW_VALUES if name in table.column_names],
+    )
+    filesystem.write_atomic(path, buffer.getbuffer())
 
 
 def _read(path: str, columns: list[str] | None) -> pa.Table:

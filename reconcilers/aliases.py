@@ -22,6 +22,7 @@ class Alias:
     """`sku_a`, which only the target knows, may be `sku_b`, which only the authority knows.
 
     `units` is what both show, at so many `locations`; `score` is how alike the names are (0 to 1).
+    `sure` says that no other SKU comes into question, and that it can hardly be chance.
     """
 
     sku_a: str
@@ -29,6 +30,7 @@ class Alias:
     units: Decimal
     locations: int
     score: float
+    sure: bool
 
 
 def suggest_aliases(breaks: pa.Table) -> list[Alias]:

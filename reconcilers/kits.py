@@ -76,6 +76,15 @@ class Kits:
         """The SKUs that some kit is made of, each once."""
         return pa.array(sorted({part for parts in self.parts.values() for part in parts}), TEXT)
 
+    def table(self) -> pa.Table:
+        """A row a part (`COLUMNS`), the quantity a whole number."""
+        rows = [
+            dict(zip(COLUMNS, (kit, part, count), strict=True))
+            for kit, made_of in self.parts.items()
+            for part, count in made_of.items()
+        ]
+        return pa.Table.from_pylist(rows, schema=pa.schema(zip(COLUMNS, (TEXT, TEXT, pa.int64()), strict=True)))
+
     def assemble(self, levels: pa.Table) -> pa.Table:
         """The stock of kits that nobody counts: as many as the target's numbers of the parts should make.
 
@@ -86,11 +95,9 @@ class Kits:
         Returns:
             Rows of `stock_schema`, whole kits, never below zero.
         """
-        parts = [(kit, part, count) for kit, made_of in self.parts.items() for part, count in made_of.items()]
-        needed = pa.table([list(column) for column in zip(*parts, strict=True)], names=COLUMNS)
         schema = stock_schema(levels.schema.field("quantity_b").type.scale)
         with session(threads=1) as con:
-            con.register("needed", needed)
+            con.register("needed", self.table())
             con.register("levels", levels)
             made = con.sql("""
                 select

@@ -78,10 +78,10 @@ class Pair:
     same locations on both sides. `xref_a` and `xref_b` are cross-references of a side (raw, ref, both
     text); what they know is not normalised. `sla` says how long an event of a kind may stay
     one-sided (not given: never late). `goods` has rules of single SKUs (`goods_schema`; null: those
-    of the pair). `packs` are the sizes that one of the systems may count in (`packs_schema`), for
-    cause candidates. `shares` splits what can be promised over the channels of one authority; the
-    target is one of them. A fault that concerns goods worth `high_value` or more is severe. `now` is the
-    instant against which lateness is judged.
+    of the pair). `packs` are the sizes that one of the systems may count in (`packs_schema`), `refused` the
+    corrections that the target would not take (`refused_schema`): both are for cause candidates. `shares`
+    splits what can be promised over the channels of one authority; the target is one of them. A fault that
+    concerns goods worth `high_value` or more is severe. `now` is the instant against which lateness is judged.
 
     With `own_kinds` the numbers are those of a figure that is no stock, such as loyalty points: its events
     are of the kinds that the two profiles name, whatever they are called, and nothing of it is promised.
@@ -102,6 +102,7 @@ class Pair:
     safety_stock: Decimal = Decimal(0)
     goods: pa.Table | None = None
     packs: pa.Table | None = None
+    refused: pa.Table | None = None
     shares: Shares | None = None
     returns_sellable: bool = False
     debounce: int = 1

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from reconcilers.profiles import EffectProfile
-from reconcilers.schemas import Kind, events_schema
+from reconcilers.schemas import Kind, events_schema, refused_schema
 
 #: The steps in SQL: each makes a view of relations that are there (their files say which).
 _SQL = {
@@ -70,6 +70,21 @@ def events(posted: pa.Table, profile: EffectProfile, scale: int) -> pa.Table:
     at = posted.schema.get_field_index("quantity")
     moved = pc.multiply(posted["quantity"], sign).cast(posted.schema.field(at).type)
     return posted.set_column(at, posted.schema.field(at), moved)
+
+
+def refused(con: duckdb.DuckDBPyConnection, scale: int) -> pa.Table:
+    """The keys of `answered` whose last correction the target refused (`refused_schema`)."""
+    found = con.sql(
+        """
+        select
+            sku, location, unexplained,
+            'refused ' || strftime(answered_at, '%Y-%m-%d') || coalesce(': ' || nullif(message, ''), '') as evidence
+        from answered
+        qualify row_number() over (partition by sku, location order by answered_at desc, correction_id) = 1
+            and status = 'REJECTED'
+        """
+    )
+    return found.to_arrow_table().cast(refused_schema(scale))
 
 
 def settled(con: duckdb.DuckDBPyConnection) -> None:

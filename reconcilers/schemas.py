@@ -358,6 +358,13 @@ def packs_schema() -> pa.Schema:
     return pa.schema([pa.field("sku", TEXT, nullable=False), pa.field("factor", pa.int64(), nullable=False)])
 
 
+def refused_schema(scale: int = SCALE) -> pa.Schema:
+    """Keys whose last correction the target refused: what was unexplained then, and when and why it was refused."""
+    return pa.schema(
+        [("sku", TEXT), ("location", TEXT), ("unexplained", quantity_type(scale)), ("evidence", TEXT)],
+    )
+
+
 def tally_schema() -> pa.Schema:
     """Counts of one bucket by class and reason ("" for none); the tallies of buckets add up.
 

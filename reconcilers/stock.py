@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from reconcilers import profiles
 from reconcilers.database import session
 from reconcilers.pairs import Pair, Side
 from reconcilers.references import Normaliser
 from reconcilers.schemas import (
+    TEXT,
     Class,
     Kind,
     Reason,
@@ -30,19 +33,15 @@ from reconcilers.schemas import (
     in_flight_schema,
     levels_schema,
     packs_schema,
+    refused_schema,
     tally_schema,
 )
 from reconcilers.shares import shared
 
 _SQL = {
     step: (Path(__file__).parent / "sql" / f"{step}.sql").read_text(encoding="utf-8")
-    for step in ("postings", "lines", "documents", "keys", "levels", "slips", "breaks")
+    for step in ("postings", "lines", "documents", "keys", "levels", "slips", "suspicions", "hints", "breaks")
 }
-
-#: What `slips` makes, where nobody asks for it.
-_NO_SLIPS = (
-    "create temp table slip (sku varchar, location varchar, quantity quantity, reason varchar, evidence varchar)"
-)
 
 #: Events that belong to one chain; every other kind is a family of its own.
 FAMILIES = {
@@ -70,6 +69,15 @@ OWN = "own"
 
 #: The instants of a row, where it has its own.
 _INSTANTS = ("as_of", "as_of_hi")
+
+#: What a number usually is, whatever system shows it.
+_NUMBER_KINDS = (
+    *("storefront.available", "storefront.on_hand", "erp.on_hand", "erp.available"),
+    *("wms.on_hand", "wms.available", "pos.on_hand"),
+)
+
+#: How many breaks one suspicion has to explain.
+_SEVERAL = 3
 
 #: The steps at which a number may count an order, in the order in which they happen.
 _STEPS = (Kind.PLACE, Kind.ALLOCATE, Kind.SHIP)
@@ -127,7 +135,7 @@ def reconcile_bucket(
         con.execute(_SQL["levels"])
         judged = _shared(con.sql("from level").to_arrow_table(), pair)
         con.register("judged_level", judged)
-        con.execute(_SQL["slips"] if pair.own_kinds else _NO_SLIPS)
+        _hint(con, pair)
         con.execute(_SQL["breaks"])
         columns = levels_schema(pair.scale).names
         return Reconciled(
@@ -147,6 +155,32 @@ def _matched(settled: pa.Table, pair: Pair) -> pa.Table:
     common = {"pair": pair.name, "class": str(Class.MATCHED), "reason": None, **zeros}
     made = {name: pa.repeat(pa.scalar(value, schema.field(name).type), len(settled)) for name, value in common.items()}
     return pa.table([made[name] if name in made else settled[name] for name in schema.names], schema=schema)
+
+
+def _hint(con: duckdb.DuckDBPyConnection, pair: Pair) -> None:
+    """Make the table `hint`: causes that a break's own documents do not show."""
+    con.execute(
+        "create temp table hint (sku varchar, location varchar, quantity quantity, reason varchar, evidence varchar)"
+    )
+    if pair.own_kinds:
+        con.execute(_SQL["slips"])
+        return
+    odd = "select count(*) from judged_level where reason = 'UNEXPLAINED' having count(*) >= getvariable('several')"
+    if not con.execute(odd).fetchall():
+        return
+    con.register("number_kind", _number_kinds())
+    con.execute(_SQL["suspicions"])
+    if con.execute("from suspicion").fetchall():
+        con.execute(_SQL["hints"])
+
+
+@cache
+def _number_kinds() -> pa.Table:
+    """How numbers of the common kinds react to each kind of event (DOMAIN 2.1)."""
+    numbers = [profiles.load(name) for name in _NUMBER_KINDS]
+    rows = [(number.name, kind, number.coefficient(kind)) for number in numbers for kind in Kind]
+    schema = pa.schema([("name", TEXT), ("kind", TEXT), ("coefficient", pa.int8())])
+    return pa.table([list(column) for column in zip(*rows, strict=True)], schema=schema)
 
 
 def _shared(levels: pa.Table, pair: Pair) -> pa.Table:
@@ -176,6 +210,7 @@ def _prepare(con: duckdb.DuckDBPyConnection, inputs: Inputs, pair: Pair, run: st
         con.execute(f"create temp view stock_{side} as {_stock_sql(stock, side, bool(places))}")
     con.register("goods", goods_schema(pair.scale).empty_table() if pair.goods is None else pair.goods)
     con.register("pack", packs_schema().empty_table() if pair.packs is None else pair.packs)
+    con.register("refused", refused_schema(pair.scale).empty_table() if pair.refused is None else pair.refused)
     con.execute(f"create temp view event as {_events_sql(inputs, pair)}")
     con.execute(f"create temp table row_as_of as {_row_as_of_sql()}")
 
@@ -215,6 +250,7 @@ def _variables(pair: Pair) -> dict[str, object]:
         "returns_sellable": pair.returns_sellable,
         "own_kinds": pair.own_kinds,
         "correct": pair.correct,
+        "several": _SEVERAL,
         "high_value": pair.high_value,
     }
 

@@ -64,8 +64,12 @@ class Cause:
 
 
 def suspect(reason: str | None, causes: Sequence[Cause]) -> Cause | None:
-    """The most probable cause of a key that nothing explains; None where the reason is known."""
-    return causes[0] if causes and reason == Reason.UNEXPLAINED else None
+    """The most probable cause of a key whose reason is not known, or looks like another one.
+
+    An order of a bundle that is booked elsewhere looks like one that never came.
+    """
+    unknown = reason in (None, Reason.UNEXPLAINED)
+    return causes[0] if causes and (unknown or causes[0].reason == Reason.BUNDLE_NOT_EXPLODED) else None
 
 
 @dataclass(frozen=True)
@@ -95,15 +99,14 @@ class Fault:
 
     @property
     def suspected(self) -> Cause | None:
-        """The most probable cause of what the verdict alone does not explain."""
+        """The most probable cause of what the verdict alone does not explain, or wrongly."""
         return suspect(self.reason, self.causes)
 
     @property
     def words(self) -> str:
         """What it is, or what it probably is."""
-        if self.suspected:
-            return f"unexplained, perhaps {self.suspected.words}"
-        return words.name(self.class_name, self.reason)
+        perhaps = f", perhaps {self.suspected.words}" if self.suspected else ""
+        return words.name(self.class_name, self.reason) + perhaps
 
     @property
     def advice(self) -> str:

@@ -243,7 +243,7 @@ REASONS: dict[Reason, Words] = {
     Reason.ROUNDING: Words(
         "rounded",
         "that were rounded",
-        "One of the systems shows whole units only; allow for it with a tolerance.",
+        "One of the systems shows whole units only: say so in its profile, or allow for it with a tolerance.",
     ),
     Reason.NEGATIVE_SOURCE: Words(
         "below zero",

@@ -6,7 +6,10 @@ with missing as (
         if(class = 'MISSING_IN_B', 'a', 'b') as side,
         -- what the side shows, location by location: the fingerprint of an article
         list(location || '=' || coalesce(quantity_a, quantity_b)::varchar order by location)::varchar as shown,
+        -- as it is spelt but for case, signs and leading zeros
+        ltrim(regexp_replace(lower(sku), '[^\p{L}\p{N}]', '', 'g'), '0') as spelt,
         sum(coalesce(quantity_a, quantity_b)) as units,
+        count(*) filter (coalesce(quantity_a, quantity_b) <> 0) as shelves,
         count(*) as locations
     from breaks
     where class in ('MISSING_IN_A', 'MISSING_IN_B')
@@ -15,7 +18,13 @@ with missing as (
 )
 select
     a.sku as sku_a, b.sku as sku_b, a.units, a.locations,
-    round(jaro_winkler_similarity(lower(a.sku), lower(b.sku)), 2) as score
+    round(jaro_winkler_similarity(lower(a.sku), lower(b.sku)), 2) as score,
+    -- one number of two articles may be the same by chance; so may names be alike that count up
+    if(
+        a.spelt = b.spelt and a.spelt <> '',
+        count(*) over (partition by a.spelt, b.spelt) = 1,
+        count(*) over (partition by a.shown) = 1 and a.shelves >= 3
+    ) as sure
 from missing a
 join missing b on b.shown = a.shown and b.side = 'b'
 where a.side = 'a'

@@ -1,5 +1,5 @@
 -- The keys that are not MATCHED, with identity, age, severity and probable causes.
--- In: judged_level (the rows of the view `level`), settled (of the view `shown`), line, document, slip, previous (break_id, first_seen_run,
+-- In: judged_level (the rows of the view `level`), settled (of the view `shown`), line, document, hint, previous (break_id, first_seen_run,
 --     runs_seen, status: the breaks and the closed breaks of the run before).
 create or replace temp table identified as
 select *, md5(concat_ws(chr(31), pair, sku, location, getvariable('basis_pair'))) as break_id
@@ -48,6 +48,9 @@ with candidate as (
     select sku, location, 4, 'ORDER_NOT_IMPORTED', counted_a - counted_b, ref || ' (its placing is not in the feed)'
     from suspect_line where cut_off and counted_a <> counted_b
     union all
+    select sku, location, 4, 'PUBLISH_REJECTED', unexplained, evidence
+    from broken join refused using (sku, location, unexplained)
+    union all
     -- the target shows exactly the authority's number: somebody pushed it without the open orders
     select sku, location, 5, 'PUBLISH_OVERWRITE', unexplained, 'target equals authority, open orders left out'
     from broken where quantity_a = quantity_b and expected_diff < 0 and not getvariable('own_kinds')
@@ -66,17 +69,17 @@ with candidate as (
     where quantity_b <> 0
         and (quantity_a - expected_diff = quantity_b * p.factor or (quantity_a - expected_diff) * p.factor = quantity_b)
     union all
+    select sku, location, 8, reason, quantity, evidence from hint
+    union all
     -- a few open documents that together are exactly what nothing explains: the number leaves them out
-    select sku, location, 8, 'PUBLISH_OVERWRITE', -quantity, 'the number leaves out ' || any_value(refs)
+    select sku, location, 9, 'PUBLISH_OVERWRITE', -quantity, 'the number leaves out ' || any_value(refs)
     from subset where not getvariable('own_kinds')
     group by sku, location, quantity
     having count(*) = 1
     union all
-    select sku, location, 8, reason, quantity, evidence from slip
-    union all
     -- a suggestion, never a match: the authority has the same order under another reference
     select
-        x.sku, x.location, 9, 'ORDER_NOT_IMPORTED', x.counted_a - x.counted_b,
+        x.sku, x.location, 10, 'ORDER_NOT_IMPORTED', x.counted_a - x.counted_b,
         x.ref || ' may be ' || any_value(y.ref) || ' (score '
             || round(any_value(jaro_winkler_similarity(x.ref, y.ref)), 2)::varchar || ')'
     from suspect_line x

@@ -1,7 +1,7 @@
 -- Of a pair with kinds of its own: the one event whose amount is exactly what nothing explains, so that one of
 -- the numbers may have it twice, or leave it out.
 -- In: judged_level, posting.
-create or replace temp table slip as
+insert into hint
 with suspect as (
     select
         p.sku, p.location, l.unexplained, p.kind || ' ' || p.ref as event,

@@ -21,6 +21,7 @@ from jobs.approve import decide
 from jobs.audit import AuditLog
 from jobs.publication import State
 from jobs.publish_commands import Published
+from jobs.published import refused_of
 from jobs.rollback import propose_rollback
 from pipelines import filesystem, lock
 from reconcilers.errors import ConfigError, Refused, Unreachable
@@ -122,6 +123,11 @@ def test_what_the_target_refuses_never_fails_its_batch(tmp_path, shop):
     shop.stock({(f"S{n}", "web"): 10 for n in (0, 1, 3)})
     assert publish.apply(run, "ann", silent).counts == {"APPLIED": 3, "REJECTED": 1}
     assert numbers(shop) == [7, 7, 7]
+    now = datetime.now(UTC)
+    (refused,) = refused_of(run.workspace, PAIR, 4, now).to_pylist()
+    why = f"refused {now:%Y-%m-%d}: no such SKU at this location"
+    assert refused == {"sku": "S2", "location": "web", "unexplained": 3, "evidence": why}
+    assert refused_of(run.workspace, PAIR, 4, now - timedelta(days=1)).num_rows == 0
 
 
 def test_what_did_not_take_effect_is_listed_with_its_reason(tmp_path, shop):

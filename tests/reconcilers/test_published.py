@@ -6,6 +6,7 @@ A small world is played by hand: what each system shows follows from the profile
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -48,7 +49,7 @@ def made(step, view: str, schema: pa.Schema, **relations: pa.Table) -> pa.Table:
         return con.sql(f"from {view}").to_arrow_table().select(schema.names).cast(schema)
 
 
-def judged(world: World, target: str, as_of, now, writes=(), fate=None, safety=0, carried=False):
+def judged(world: World, target: str, as_of, now, writes=(), fate=None, safety=0, carried=False, refused=None):
     """Reconcile the world at `as_of`, with `writes` (instant, delta) done to the target, added up where `carried`."""
     numbers = world.shown("a", target, as_of)
     numbers[KEY] += sum((delta for at, delta in writes if at <= as_of), Decimal(0))
@@ -60,7 +61,8 @@ def judged(world: World, target: str, as_of, now, writes=(), fate=None, safety=0
         told = published.events(posted, load(target), 4)
         feed = pa.concat_tables([feed, told])
     inputs = Inputs(stock(numbers), stock(world.shown("b", "erp.on_hand", as_of)), feed, world.feed("b"))
-    return reconcile_bucket(inputs, pair_of(target, as_of, now, safety), "run", threads=1)
+    pair = replace(pair_of(target, as_of, now, safety), refused=refused)
+    return reconcile_bucket(inputs, pair, "run", threads=1)
 
 
 def answered(correction: dict, at: datetime, status: str = "APPLIED") -> pa.Table:
@@ -131,6 +133,37 @@ def test_a_correction_that_never_arrived_is_a_break_again():
     again = judged(world, "storefront.available", hours(3), hours(3), [], fate)
     assert again.levels["class"].to_pylist() == ["BREAK"]
     assert again.corrections["delta"].to_pylist() == [-4]
+
+
+def refusal(*answers: tuple[float, str]) -> pa.Table:
+    """What is known of a drift of 4 units whose corrections were answered (hour, status)."""
+    (row,) = judged(drifted(4, []), "storefront.available", hours(1), hours(2)).corrections.to_pylist()
+    fates = [
+        answered({**row, "correction_id": f"c{n}", "message": "not stocked at web"}, hours(at), status)
+        for n, (at, status) in enumerate(answers)
+    ]
+    with session() as con:
+        con.register("answered", pa.concat_tables(fates))
+        return published.refused(con, 4)
+
+
+def causes(result):
+    return [(c["reason"], c["evidence"]) for row in result.breaks.to_pylist() for c in json.loads(row["causes"])]
+
+
+def test_a_correction_that_the_target_refused_is_told_while_the_difference_is_there():
+    refused = refusal((2, "REJECTED"))
+    told = ("PUBLISH_REJECTED", f"refused {hours(2):%Y-%m-%d}: not stocked at web")
+    # 3 are ordered meanwhile, which explains itself; then a fifth unit is off, and that is another difference
+    same = judged(drifted(4, [(3, 2.5)]), "storefront.available", hours(3), hours(3), refused=refused)
+    other = judged(drifted(5, []), "storefront.available", hours(3), hours(3), refused=refused)
+    gone = judged(drifted(0, []), "storefront.available", hours(3), hours(3), refused=refused)
+    assert [causes(each) for each in (same, other, gone)] == [[told], [], []]
+
+
+def test_what_was_taken_after_it_was_refused_is_refused_no_more():
+    assert refusal((2, "REJECTED"), (3, "APPLIED")).num_rows == 0
+    assert refusal((2, "APPLIED"), (3, "REJECTED")).num_rows == 1
 
 
 def test_a_correction_on_its_way_is_late_after_its_time_but_is_not_proposed_again():
