@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import databases
+import forked
 import nights
 import pytest
 import sqlalchemy as sa
@@ -87,7 +88,7 @@ def test_one_at_a_time_and_all_or_nothing(ledger):
 
 
 def test_a_holder_that_was_killed_is_known_to_be_dead_at_once(shop, ledger, tmp_path):
-    process = nights.start(hold, shop, tmp_path / "held")
+    process = forked.start(hold, shop, tmp_path / "held")
     nights.until((tmp_path / "held").exists)
     process.kill()
     process.join()
@@ -96,18 +97,18 @@ def test_a_holder_that_was_killed_is_known_to_be_dead_at_once(shop, ledger, tmp_
 
 
 def test_a_holder_that_hangs_loses_it_and_stops_when_it_wakes_up(shop, ledger, tmp_path):
-    process = nights.start(hang, shop, tmp_path / "held")
+    process = forked.start(hang, shop, tmp_path / "held")
     nights.until((tmp_path / "held").exists)
     nights.until(lambda: not living(ledger, ttl=SHORT))
     lease = acquire(ledger, ["job nightly"], ttl=SHORT)
     os.kill(process.pid, signal.SIGCONT)
-    assert nights.wait(process) == 5
+    assert forked.wait(process) == 5
     lease.check()
 
 
 @pytest.mark.parametrize("by", [timedelta(days=1), timedelta(days=-1)], ids=["forward", "back"])
 def test_a_clock_that_was_set_takes_nothing_from_a_living_holder(shop, ledger, tmp_path, by):
-    process = nights.start(hold, shop, tmp_path / "held")
+    process = forked.start(hold, shop, tmp_path / "held")
     nights.until((tmp_path / "held").exists)
     with pytest.raises(Refused):
         acquire(ledger, ["job nightly"], clock=Set(by), ttl=SHORT)

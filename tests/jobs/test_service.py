@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import forked
 import nights
 import pytest
 import sqlalchemy as sa
@@ -69,12 +70,12 @@ def test_two_nights_with_a_fault_in_the_first_unattended_and_right(shop, clock_a
     first, second = "2026-03-03T02:00:00+00:00", "2026-03-04T02:00:00+00:00"
     clock = clock_at(EVENING + timedelta(hours=1, minutes=59, seconds=59))
     # The first night's run is killed as it reconciles.
-    process = nights.start(nights.scheduler, config, clock, None, {first: "before summary.json"})
+    process = forked.start(nights.scheduler, config, clock, None, {first: "before summary.json"})
     nights.until(lambda: settled(config).get(first) == "DONE", 120)
     clock.set(datetime.fromisoformat(second) - timedelta(seconds=1))
     nights.until(lambda: settled(config).get(second) == "DONE", 120)
     process.terminate()
-    assert nights.wait(process) == 0
+    assert forked.wait(process) == 0
     assert settled(config) == {first: "DONE", second: "DONE"}
     workspace = Workspace(str(load(config).workspace))
     runs = [read_state(workspace, run_id) for run_id in sorted(workspace.run_ids())]
@@ -90,16 +91,16 @@ def test_schedulers_that_are_killed_neither_miss_nor_double_a_run(shop, clock_at
     wanted = hours(EVENING, 5)
     for fire in wanted[:3]:
         clock.set(datetime.fromisoformat(fire))
-        process = nights.start(nights.scheduler, config, clock, 0.3)
+        process = forked.start(nights.scheduler, config, clock, 0.3)
         nights.until(lambda fire=fire: fire in marks(config))
         process.kill()  # while its run is under way
         process.join()
-    process = nights.start(nights.scheduler, config, clock, 0.3)
+    process = forked.start(nights.scheduler, config, clock, 0.3)
     for fire in wanted[3:]:
         clock.set(datetime.fromisoformat(fire))
         nights.until(lambda fire=fire: settled(config).get(fire) == "DONE")
     process.terminate()
-    assert nights.wait(process) == 0
+    assert forked.wait(process) == 0
     assert settled(config) == dict.fromkeys(wanted, "DONE")
     assert marks(config) == wanted
 
@@ -107,7 +108,7 @@ def test_schedulers_that_are_killed_neither_miss_nor_double_a_run(shop, clock_at
 def test_two_schedulers_run_everything_once(shop, clock_at, settled):
     config = shop('{cron: "0 * * * *", catch_up: PT50M}')
     clock = clock_at(EVENING)
-    both = [nights.start(nights.scheduler, config, clock, 0.2) for _ in range(2)]
+    both = [forked.start(nights.scheduler, config, clock, 0.2) for _ in range(2)]
     wanted = hours(EVENING, 4)
     for fire in wanted:
         clock.set(datetime.fromisoformat(fire))
@@ -116,7 +117,7 @@ def test_two_schedulers_run_everything_once(shop, clock_at, settled):
     clock.set(datetime.fromisoformat(wanted[2]))
     for process in both:
         process.terminate()
-    assert [nights.wait(process) for process in both] == [0, 0]
+    assert [forked.wait(process) for process in both] == [0, 0]
     assert settled(config) == dict.fromkeys(wanted, "DONE")
     assert marks(config) == wanted
 
@@ -124,11 +125,11 @@ def test_two_schedulers_run_everything_once(shop, clock_at, settled):
 def test_after_downtime_the_latest_is_caught_up_and_the_rest_is_told(shop, clock_at, settled):
     config = shop('{cron: "0 * * * *", catch_up: PT59M, blackout: []}')
     clock = clock_at(EVENING + timedelta(hours=5, minutes=1))
-    process = nights.start(nights.scheduler, config, clock, 0.01)
+    process = forked.start(nights.scheduler, config, clock, 0.01)
     wanted = hours(EVENING, 5)
     nights.until(lambda: settled(config).get(wanted[-1]) == "DONE")
     process.terminate()
-    nights.wait(process)
+    forked.wait(process)
     assert [settled(config)[fire] for fire in wanted] == ["SKIPPED"] * 4 + ["DONE"]
     assert marks(config) == wanted[-1:]
 
@@ -137,10 +138,10 @@ def test_a_window_that_ends_in_the_middle_of_the_capture_leaves_a_run_to_resume(
     config = shop('{cron: "0 2 * * *", window: "01:00-05:00"}')
     at = "2026-03-03T02:00:00+00:00"
     clock = clock_at(datetime(2026, 3, 3, 4, 50, tzinfo=UTC))
-    process = nights.start(nights.fire, config, "nightly", at, clock, 60)
+    process = forked.start(nights.fire, config, "nightly", at, clock, 60)
     nights.until(lambda: marks(config) == [at])
     clock.set(datetime(2026, 3, 3, 5, tzinfo=UTC))
-    assert nights.wait(process) == 5
+    assert forked.wait(process) == 5
     assert settled(config) == {at: "STOPPED"}
     workspace = Workspace(str(load(config).workspace))
     (run_id,) = workspace.run_ids()
@@ -155,13 +156,13 @@ def test_sigterm_ends_the_run_under_way_and_the_next_start_takes_it_up(shop, clo
     config = shop('{cron: "0 2 * * *", catch_up: PT3H}')
     at = "2026-03-03T02:00:00+00:00"
     clock = clock_at(datetime(2026, 3, 3, 2, tzinfo=UTC))
-    process = nights.start(nights.scheduler, config, clock, 60)
+    process = forked.start(nights.scheduler, config, clock, 60)
     nights.until(lambda: marks(config) == [at])
     process.terminate()
-    assert nights.wait(process) == 0
+    assert forked.wait(process) == 0
     assert settled(config) == {at: "CLAIMED"}
-    again = nights.start(nights.scheduler, config, clock, 0.1)
+    again = forked.start(nights.scheduler, config, clock, 0.1)
     nights.until(lambda: settled(config) == {at: "DONE"})
     again.terminate()
-    assert nights.wait(again) == 0
+    assert forked.wait(again) == 0
     assert len(Workspace(str(load(config).workspace)).run_ids()) == 1

@@ -8,6 +8,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import forked
 import nights
 import pyarrow.parquet as pq
 import pytest
@@ -58,8 +59,8 @@ def test_killed_in_every_state_it_goes_on_and_ends_like_an_undisturbed_run(shop)
     config = load(shop)
     workspace = Workspace(str(config.workspace))
     for number, (point, state) in enumerate(POINTS.items()):
-        process = nights.start(nights.run, shop, "nightly", number > 0, point)
-        assert nights.wait(process) == -signal.SIGKILL, point
+        process = forked.start(nights.run, shop, "nightly", number > 0, point)
+        assert forked.wait(process) == -signal.SIGKILL, point
         (run_id,) = workspace.run_ids()
         found = read_state(workspace, run_id)
         assert (found.state, found.step, found.error) == (*state, None)
@@ -85,7 +86,7 @@ def test_killed_in_every_state_it_goes_on_and_ends_like_an_undisturbed_run(shop)
 def test_resuming_needs_a_run_and_the_same_configuration(shop):
     with pytest.raises(ConfigError, match="has no run yet"):
         lifecycle.run_job(load(shop), "nightly", resume=True)
-    assert nights.wait(nights.start(nights.run, shop, "nightly", False, "after plan.json")) == -signal.SIGKILL
+    assert forked.wait(forked.start(nights.run, shop, "nightly", False, "after plan.json")) == -signal.SIGKILL
     shop.write_text(shop.read_text().replace("safety_stock: 2", "safety_stock: 3"))
     with pytest.raises(ConfigError, match="configuration has changed"):
         lifecycle.run_job(load(shop), "nightly", resume=True)
@@ -101,7 +102,7 @@ def test_a_full_disk_fails_the_step_and_room_lets_it_go_on(shop):
         pytest.skip("a small disk cannot be mounted here")
     try:
         shop.write_text(shop.read_text().replace("workspace: .recon", f"workspace: {disk}/recon"))
-        assert nights.wait(nights.start(nights.run, shop, "nightly", False, None)) == Unreachable.exit_code
+        assert forked.wait(forked.start(nights.run, shop, "nightly", False, None)) == Unreachable.exit_code
         assert re.search("[Nn]o space|disk is full", shop.with_name("told").read_text())
         assert not list(disk.glob("recon/runs/*/summary.json"))
         subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
