@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,8 +28,12 @@ MANIFEST = "manifest.json"
 #: What the rows of stock and events are bucketed by.
 SKU = "sku"
 
-#: Rows of a split held in memory before they are written as a part file.
-PART_ROWS = 1_000_000
+#: Rows of a split held in memory before they are written as a part file: more where there are many buckets,
+#: of which each is read from every part, up to a few hundred megabytes.
+PART_ROWS, MOST_PART_ROWS = 1_000_000, 4_000_000
+
+#: Rows that a bucket should have in a part.
+GROUP_ROWS = 16_000
 
 #: Columns with few different values: they stay encoded in memory, as dictionaries.
 _FEW_VALUES = ("location", "kind")
@@ -184,10 +188,20 @@ class Snapshot:
         few = [name for name in _FEW_VALUES if name in self.schema.names]
         with filesystem.open_read(path) as file:
             try:
-                part_file = pq.ParquetFile(file, read_dictionary=few)
+                part_file = pq.ParquetFile(file, read_dictionary=few, metadata=_footer(path, part.sha256))
                 return part_file.read_row_groups(groups, columns=columns, use_threads=False)
             except (pa.ArrowInvalid, OSError) as error:
                 raise Unreachable(f"{path}: damaged: {_line(error)}") from error
+
+
+@lru_cache(maxsize=512)
+def _footer(path: str, sha256: str) -> pq.FileMetaData:
+    """The footer of a part, which says where each of its buckets is: read once, not for every bucket.
+
+    That of a large part takes two megabytes. The checksum tells contents apart that were there one after another.
+    """
+    with filesystem.open_read(path) as file:
+        return pq.read_metadata(file)
 
 
 @dataclass(frozen=True)
@@ -235,11 +249,12 @@ def write_parts(
     files: list[PartFile] = []
     # Batches are put into buckets one by one: they are in the processor's cache, the part would not be.
     pending: list[list[pa.Table]] = []
+    enough = min(max(PART_ROWS, GROUP_ROWS * buckets), MOST_PART_ROWS)
     rows = 0
     for table in tables:
         pending.append(partition(table, buckets, key))
         rows += len(table)
-        if rows >= PART_ROWS:
+        if rows >= enough:
             files.append(_write_part(directory, _part_name(split, len(files)), pending, schema))
             pending, rows = [], 0
     if pending or not files:

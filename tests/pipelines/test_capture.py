@@ -70,7 +70,7 @@ def test_snapshots_of_different_bucket_counts_still_join(tmp_path, have, of):
 
 
 def test_a_large_split_goes_on_in_more_parts(tmp_path, monkeypatch):
-    monkeypatch.setattr(snapshots, "PART_ROWS", 20)
+    monkeypatch.setattr(snapshots, "MOST_PART_ROWS", 20)
     table = pa.table({"sku": [f"S{n}" for n in range(50)], "location": ["w"] * 50, "quantity": [1] * 50})
     pq.write_table(table, tmp_path / "s.parquet")
     from pipelines.connectors import files
