@@ -187,43 +187,49 @@ def _task(
     previous: str | None,
 ) -> PairTask:
     a, b = name.split("~")
-    rules = config.stock_pair(name)
     sides = {system: _side(config, system, sources[system]) for system in (a, b)}
     published = {
         system: events_snapshot(workspace, system, side.profile, config.decimals, sources[system]["stock"])
         for system, side in sides.items()
     }
     return PairTask(
-        pair=Pair(
-            name=name,
-            a=sides[a],
-            b=sides[b],
-            now=now,
-            sla={str(kind): longest for kind, longest in rules.sla.items()},
-            locations=rules.locations,
-            references_a=_normaliser(rules, "a"),
-            references_b=_normaliser(rules, "b"),
-            xref_a=text_table(_spelling(rules, "a").xref, ("raw", "ref")),
-            xref_b=text_table(_spelling(rules, "b").xref, ("raw", "ref")),
-            tolerance=Tolerance(rules.tolerance.absolute, rules.tolerance.relative),
-            safety_stock=rules.safety_stock,
-            goods=_goods(rules, config.decimals),
-            packs=_packs(config.system(a), config.system(b)),
-            refused=refused_of(workspace, name, config.decimals, now),
-            shares=None if rules.shares is None else Shares(rules.shares.weights, rules.shares.caps),
-            returns_sellable=rules.returns_sellable,
-            debounce=rules.debounce,
-            high_value=rules.high_value,
-            own_kinds=isinstance(rules, BalancePair),
-            correct=not isinstance(rules, BalancePair) or rules.publish,
-            scale=config.decimals,
-        ),
+        pair=_pair(config, workspace, name, sides, now),
         stock_a=sources[a]["stock"],
         stock_b=sources[b]["stock"],
         events_a=(*_feeds(config, a, sources[a]), *published[a]),
         events_b=(*_feeds(config, b, sources[b]), *published[b]),
         previous=previous,
         kits=_kits(config.system(a)),
+    )
+
+
+def _pair(config: Config, workspace: Workspace, name: str, sides: Mapping[str, Side], now: datetime) -> Pair:
+    """What is compared and how it is judged, as the configuration says."""
+    a, b = name.split("~")
+    rules = config.stock_pair(name)
+    return Pair(
+        name=name,
+        a=sides[a],
+        b=sides[b],
+        now=now,
+        sla={str(kind): longest for kind, longest in rules.sla.items()},
+        locations=rules.locations,
+        references_a=_normaliser(rules, "a"),
+        references_b=_normaliser(rules, "b"),
+        xref_a=text_table(_spelling(rules, "a").xref, ("raw", "ref")),
+        xref_b=text_table(_spelling(rules, "b").xref, ("raw", "ref")),
+        tolerance=Tolerance(rules.tolerance.absolute, rules.tolerance.relative),
+        safety_stock=rules.safety_stock,
+        goods=_goods(rules, config.decimals),
+        packs=_packs(config.system(a), config.system(b)),
+        refused=refused_of(workspace, name, config.decimals, now),
+        shares=None if rules.shares is None else Shares(rules.shares.weights, rules.shares.caps),
+        returns_sellable=rules.returns_sellable,
+        debounce=rules.debounce,
+        high_value=rules.high_value,
+        own_kinds=isinstance(rules, BalancePair),
+        correct=not isinstance(rules, BalancePair) or rules.publish,
+        scale=config.decimals,
     )
 
 
