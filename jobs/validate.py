@@ -16,6 +16,7 @@ from jobs.config_records import Records
 from jobs.config_system import Dataset
 from jobs.quality import Judged, Occasion, write_reports
 from pipelines import connectors, filesystem, snapshots
+from pipelines.reconcile import part_paths
 from pipelines.snapshots import SKU, Snapshot, dataset_schema
 from pipelines.tables import PartRows, Rows, SnapshotRows
 from pipelines.validate import Measurement, list_failing, measure_rows, near
@@ -121,9 +122,8 @@ def validate_outputs(run: Run, pairs: Iterable[str]) -> list[dict[str, Any]]:
     for pair in pairs:
         for output, schema in OUTPUTS.items():
             own = run.config.stock_pair(pair).expectations.get(output, Expectations())
-            files = filesystem.list_files(filesystem.join(run.directory, output))
-            paths = tuple(path for path in files if path.rsplit("/", 1)[-1].startswith(f"{pair}.part-"))
-            rows = PartRows(paths, schema(run.config.decimals), "sku")
+            paths = part_paths(run.directory, output, pair)
+            rows = PartRows(tuple(paths), schema(run.config.decimals), "sku")
             subjects.append(Subject(pair, output, rows, _suite(own, output), {"run_id": run.run_id}))
     engine = near(sum(subject.rows.buckets for subject in subjects), run.engine)
     return validate(replace(_occasion(run), engine=engine), subjects)

@@ -143,11 +143,10 @@ def write_part(result: Reconciled, pair: Pair, destination: str, name: str) -> N
 
 def add_causes(destination: str, pair: str, found: pa.Table) -> None:
     """Write what `causes_across` found into the breaks of a pair that it is about."""
-    for path in filesystem.list_files(filesystem.join(destination, "breaks")) if len(found) else ():
-        if path.rsplit("/", 1)[-1].startswith(f"{pair}.part-"):
-            breaks = _read(path, None)
-            if pc.any(pc.is_in(breaks["sku"], found["sku"].combine_chunks())).as_py():
-                _write(with_causes(breaks, found), path)
+    for path in part_paths(destination, "breaks", pair) if len(found) else ():
+        breaks = _read(path, None)
+        if pc.any(pc.is_in(breaks["sku"], found["sku"].combine_chunks())).as_py():
+            _write(with_causes(breaks, found), path)
 
 
 def read_parts(

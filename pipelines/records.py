@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from pipelines import filesystem
 from pipelines.execution import Engine, call_each
-from pipelines.reconcile import part_name
+from pipelines.reconcile import part_name, part_paths
 from pipelines.snapshots import Snapshot
 from reconcilers.buckets import bucket_of
 from reconcilers.database import session
@@ -141,16 +141,13 @@ def _previous(task: RecordsTask, name: str) -> pa.Table | None:
     """
     if task.previous is None:
         return None
-    prefix = f"{task.comparison.name}.part-"
     tables = []
     for output in (DIFFERENCES, CLOSED):
-        directory = filesystem.join(task.previous, output)
-        same = filesystem.join(directory, name)
-        paths = [same] if filesystem.exists(same) else filesystem.list_files(directory)
+        same = filesystem.join(task.previous, output, name)
+        paths = [same] if filesystem.exists(same) else part_paths(task.previous, output, task.comparison.name)
         for path in paths:
-            if path.rsplit("/", 1)[-1].startswith(prefix):
-                with filesystem.open_read(path) as file:
-                    tables.append(pq.read_table(file, columns=REMEMBERED.names))
+            with filesystem.open_read(path) as file:
+                tables.append(pq.read_table(file, columns=REMEMBERED.names))
     return pa.concat_tables(tables) if tables else None
 
 
