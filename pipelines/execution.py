@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Protocol, TextIO
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.metrics import Metrics
 from apache_beam.metrics.metric import MetricsFilter
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, StandardOptions
@@ -71,6 +72,8 @@ def call_each(
     if not isinstance(engine, tuple):
         engine.call_each(verb, calls, watch)
         return
+    # buckets come and go: Arrow's own allocator gives their memory back and takes it again all the time
+    pa.set_memory_pool(pa.system_memory_pool())
     name = verb.__name__
     if not engine and len(calls) == 1:
         with _watched(watch):

@@ -132,9 +132,8 @@ def reconcile_bucket(
         settled = shown.filter(shown["settled"])
         con.register("settled", settled)
         con.register("unsettled", shown.filter(pc.invert(shown["settled"])))
-        con.execute(_SQL["levels"])
-        judged = _shared(con.sql("from level").to_arrow_table(), pair)
-        con.register("judged_level", judged)
+        judged = _shared(con.sql(_SQL["levels"]).to_arrow_table(), pair)
+        con.register("level", judged)
         _hint(con, pair)
         con.execute(_SQL["breaks"])
         columns = levels_schema(pair.scale).names
@@ -151,9 +150,9 @@ def reconcile_bucket(
 def _matched(settled: pa.Table, pair: Pair) -> pa.Table:
     """The levels of keys that need no judgement, which are most: what they have in common is made here, once."""
     schema = levels_schema(pair.scale)
-    zeros = dict.fromkeys(("raw_diff", "expected_diff", "unexplained", "unexplained_lo", "unexplained_hi"), Decimal(0))
-    common = {"pair": pair.name, "class": str(Class.MATCHED), "reason": None, **zeros}
+    common = {"pair": pair.name, "class": str(Class.MATCHED), "reason": None, "unexplained": Decimal(0)}
     made = {name: pa.repeat(pa.scalar(value, schema.field(name).type), len(settled)) for name, value in common.items()}
+    made |= dict.fromkeys(("raw_diff", "expected_diff", "unexplained_lo", "unexplained_hi"), made["unexplained"])
     return pa.table([made[name] if name in made else settled[name] for name in schema.names], schema=schema)
 
 
@@ -165,7 +164,7 @@ def _hint(con: duckdb.DuckDBPyConnection, pair: Pair) -> None:
     if pair.own_kinds:
         con.execute(_SQL["slips"])
         return
-    odd = "select count(*) from judged_level where reason = 'UNEXPLAINED' having count(*) >= getvariable('several')"
+    odd = "select count(*) from level where reason = 'UNEXPLAINED' having count(*) >= getvariable('several')"
     if not con.execute(odd).fetchall():
         return
     con.register("number_kind", _number_kinds())
@@ -193,7 +192,7 @@ def _shared(levels: pa.Table, pair: Pair) -> pa.Table:
 def _prepare(con: duckdb.DuckDBPyConnection, inputs: Inputs, pair: Pair, run: str) -> None:
     """Give the SQL steps their tables and variables; what a pair does not use costs nothing."""
     con.execute(f"create temp type quantity as decimal(18, {pair.scale})")
-    for name, value in {**_variables(pair), "run": run}.items():
+    for name, value in {**_variables(pair), "run": run, "documents": _tell_documents(inputs)}.items():
         con.execute(f"set variable {name} = ?", [value])
     con.register("effect_arrow", _effects(pair))
     con.execute("create temp table effect as from effect_arrow")
@@ -302,6 +301,12 @@ def _stock_sql(stock: pa.Table, side: str, pooled: bool) -> str:
             min(as_of) as as_of, max(coalesce(as_of_hi, as_of)) as as_of_hi, max(price) as price
         from stock_b_raw s join place_b p on s.location = p.place
         group by sku, p.location"""
+
+
+def _tell_documents(inputs: Inputs) -> bool:
+    """Whether any posting names its document, or says what that document is about."""
+    columns = [events[name] for events in (inputs.events_a, inputs.events_b) for name in ("doc", "document_quantity")]
+    return any(column.null_count < len(column) for column in columns)
 
 
 def _events_sql(inputs: Inputs, pair: Pair) -> str:

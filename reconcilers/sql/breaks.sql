@@ -1,17 +1,10 @@
 -- The keys that are not MATCHED, with identity, age, severity and probable causes.
--- In: judged_level (the rows of the view `level`), settled (of the view `shown`), line, document, hint, previous (break_id, first_seen_run,
+-- In: level, settled (rows of the view `shown`), line, document, hint, previous (break_id, first_seen_run,
 --     runs_seen, status: the breaks and the closed breaks of the run before).
-create or replace temp table identified as
-select *, md5(concat_ws(chr(31), pair, sku, location, getvariable('basis_pair'))) as break_id
-from judged_level
-where class <> 'MATCHED';
-
--- What is only on its way needs no cause.
-create or replace temp table suspect_line as
-from line semi join (from identified where class <> 'IN_FLIGHT') using (sku, location);
+create or replace temp view unmatched as from level where class <> 'MATCHED';
 
 create or replace temp table broken as
-select sku, location, quantity_a, quantity_b, expected_diff, unexplained from identified where class = 'BREAK';
+select sku, location, quantity_a, quantity_b, expected_diff, unexplained from unmatched where class = 'BREAK';
 
 -- Sets of one to three open documents of a break whose sum is what is unexplained; keys with many
 -- documents have sums by chance and are left out.
@@ -37,16 +30,16 @@ create or replace temp table cause as
 with candidate as (
     -- documents that nobody expects, or that only one side counts
     select sku, location, 1 as place, 'DUPLICATE_BACKEND_ORDER' as reason, duplicated as quantity, ref as evidence
-    from suspect_line where duplicated <> 0 and not cut_off
+    from line where duplicated <> 0 and not cut_off
     union all
     select sku, location, 2, if(overposted < 0, 'TRANSFER_SHORT', 'TRANSFER_OVER'), misposted, ref
-    from suspect_line where misposted <> 0
+    from line where misposted <> 0
     union all
     select sku, location, 3, reason, quantity, ref from document where class in ('LATE', 'CONFLICT')
     union all
     -- a line without its beginning does not count; it may be the missing document
     select sku, location, 4, 'ORDER_NOT_IMPORTED', counted_a - counted_b, ref || ' (its placing is not in the feed)'
-    from suspect_line where cut_off and counted_a <> counted_b
+    from line where cut_off and counted_a <> counted_b
     union all
     select sku, location, 4, 'PUBLISH_REJECTED', unexplained, evidence
     from broken join refused using (sku, location, unexplained)
@@ -82,8 +75,8 @@ with candidate as (
         x.sku, x.location, 10, 'ORDER_NOT_IMPORTED', x.counted_a - x.counted_b,
         x.ref || ' may be ' || any_value(y.ref) || ' (score '
             || round(any_value(jaro_winkler_similarity(x.ref, y.ref)), 2)::varchar || ')'
-    from suspect_line x
-    join suspect_line y using (sku, location)
+    from line x
+    join line y using (sku, location)
     where x.family = 'order' and x.placed_a > 0 and x.placed_b + x.shipped_b = 0
         and y.family = 'order' and y.placed_a = 0 and y.first_b is not null and greatest(y.placed_b, y.shipped_b) = x.placed_a - x.cancelled_a
         and y.first_b between x.first_a and x.first_a + interval 3 days
@@ -92,14 +85,17 @@ with candidate as (
 )
 select
     sku, location,
-    to_json(list_transform(
-        list_sort(list({
-            'place': place, 'less': -abs(quantity), 'evidence': evidence,
-            'reason': reason, 'quantity': quantity::quantity::varchar
-        }))[:10],
-        lambda c: {'reason': c.reason, 'quantity': c.quantity, 'evidence': c.evidence}
-    ))::varchar as causes
+    '[' || array_to_string(
+        arg_min(
+            json_object('reason', reason, 'quantity', quantity::quantity::varchar, 'evidence', evidence)::varchar,
+            (place, -abs(quantity), evidence, reason),
+            10
+        ),
+        ','
+    ) || ']' as causes
 from candidate
+-- what is only on its way needs no cause
+semi join (from unmatched where class <> 'IN_FLIGHT') using (sku, location)
 group by sku, location;
 
 -- How fast a faulty key sells: units a day, over the days that the feeds reach back, a week at most.
@@ -108,7 +104,7 @@ select
     sku, location,
     sum(quantity) / any_value(days) as sold_a_day
 from posting
-semi join (from identified where class in ('BREAK', 'CONFLICT', 'LATE')) using (sku, location)
+semi join (from unmatched where class in ('BREAK', 'CONFLICT', 'LATE')) using (sku, location)
 cross join (
     select least(7.0, greatest(1.0, epoch(getvariable('now') - min(posted_at)) / 86400)) as days from event
 ) reach
@@ -117,7 +113,11 @@ where kind in ('PLACE', 'POS_SALE') and side = 'a'
 group by sku, location;
 
 create or replace temp table break as
-with aged as (
+with identified as (
+    select *, md5(concat_ws(chr(31), pair, sku, location, getvariable('basis_pair'))) as break_id
+    from unmatched
+),
+aged as (
     select
         i.*,
         p.break_id is not null and p.status <> 'CLOSED' as goes_on,
@@ -198,7 +198,7 @@ with counted as (
             when class in ('MISSING_IN_A', 'MISSING_IN_B') then coalesce(quantity_a, quantity_b)
             else raw_diff
         end) as amount
-    from judged_level
+    from level
     union all
     select 'MATCHED', '', price, quantity_a, quantity_b, 0, null
     from settled

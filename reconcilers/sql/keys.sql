@@ -55,6 +55,10 @@ create or replace temp macro published(atp, predicted_now) as case
     else greatest(0, atp)
 end;
 
+-- Tolerance never crosses zero: one side would sell what the other does not have (DOMAIN 2.3).
+create or replace temp macro tolerance(shown, predicted, authority, absolute, relative) as
+    if((shown > 0) <> (predicted > 0), 0, greatest(absolute, relative * greatest(abs(shown), abs(authority))));
+
 -- Both numbers of every key that a side or a line knows. Most keys are settled: both numbers are there
 -- and the same, and nothing is under way. They need no judgement: what is to be promised and published is all
 -- that is worth computing, and everything below leaves them out.

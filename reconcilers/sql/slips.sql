@@ -1,6 +1,6 @@
 -- Of a pair with kinds of its own: the one event whose amount is exactly what nothing explains, so that one of
 -- the numbers may have it twice, or leave it out.
--- In: judged_level, posting.
+-- In: level, posting.
 insert into hint
 with suspect as (
     select
@@ -8,7 +8,7 @@ with suspect as (
         if(p.side = 'a', p.change, -p.change) = l.unexplained as is_twice,
         if(is_twice, 'twice in ', 'left out of ') || if(p.side = 'a', 'the target', 'the authority') as what
     from posting p
-    join judged_level l using (sku, location)
+    join level l using (sku, location)
     where l.class = 'BREAK' and p.posted_at <= p.as_of and abs(p.change) = abs(l.unexplained)
 )
 select

@@ -1,10 +1,10 @@
 -- Of a pair of stock: what may be behind several breaks at once. A suspicion explains exactly what nothing else
 -- explains, at `several` keys or more, and nearly everywhere that it could; whether the keys that agree contradict
 -- it, hints.sql asks. A bucket is enough for that: it is the whole pair, or hundreds of thousands of its keys.
--- In: judged_level, posting, number_kind (name, kind, coefficient: how numbers of the common kinds move).
+-- In: level, posting, number_kind (name, kind, coefficient: how numbers of the common kinds move).
 create temp table odd as
 select sku, location, quantity_a, quantity_b, unexplained
-from judged_level where class = 'BREAK' and reason = 'UNEXPLAINED';
+from level where class = 'BREAK' and reason = 'UNEXPLAINED';
 
 create temp table odd_posting as from posting semi join odd using (sku, location);
 
