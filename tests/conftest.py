@@ -16,6 +16,11 @@ settings.register_profile("recon", deadline=None)
 settings.load_profile("recon")
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker more than cores: while some tests wait for a server, others run."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def require() -> Callable[[object, str], None]:
     """Skip for a reason on a laptop, fail for it where `CI` is set: nothing goes untested unseen."""

@@ -122,7 +122,7 @@ def erp_events(merchant: Merchant) -> pa.Table:
     )
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_kernel_gives_every_key_the_oracles_verdict(seed: int) -> None:
     merchant = seeded(seed)
     assert kernel_verdicts(merchant) == judge(merchant)
@@ -185,7 +185,7 @@ def test_the_kernel_finds_of_orders_what_the_oracle_does(seed: int) -> None:
     assert sum(found.verdicts.values()) == len({line.order for line in merchant.orders})
 
 
-@pytest.mark.parametrize("seed", [*range(50), -1, 10**12])
+@pytest.mark.parametrize("seed", [*range(12), -1, 10**12])
 def test_the_oracle_finds_the_seeded_faults_and_no_others(seed: int) -> None:
     merchant = seeded(seed)
     faulty = {
@@ -205,7 +205,7 @@ def test_the_oracle_finds_the_seeded_faults_and_no_others(seed: int) -> None:
     }
 
 
-@pytest.mark.parametrize("seed", range(0, 50, 5))
+@pytest.mark.parametrize("seed", range(0, 50, 12))
 def test_a_week_without_faults_has_none(seed: int) -> None:
     verdicts = judge(replay(LINES, seed)).values()
     assert {cls for cls, _ in verdicts} == {Class.MATCHED, Class.IN_FLIGHT}
@@ -218,7 +218,7 @@ def test_a_week_without_faults_has_none(seed: int) -> None:
     }
 
 
-@pytest.mark.parametrize("seed", range(0, 50, 5))
+@pytest.mark.parametrize("seed", range(0, 50, 12))
 def test_hidden_drift_hides_and_nothing_is_oversold(seed: int) -> None:
     merchant = seeded(seed)
     shop, erp, store = merchant.storefront_stock(), merchant.erp_stock(), merchant.store_stock()
