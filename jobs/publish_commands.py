@@ -185,7 +185,7 @@ def audit(path: Path, action: str, head: str | None) -> list[dict[str, Any]] | d
         return asdict(log.verify(head))
     if action != "list" or head is not None:
         raise ConfigError("usage: recon audit [list] | recon audit verify [--head HASH]")
-    return list(log.records())
+    return OneByOne(log.records)
 
 
 def audit_text(found: list[dict[str, Any]] | dict[str, Any]) -> str:
