@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,14 +28,16 @@ class Output:
     verbose: bool = False
     _said_at: float = 0.0
 
-    def result(self, document: Mapping[str, Any] | list[Any], text: Callable[[], str]) -> None:
-        """Print the result: the document, or the text that `text` makes of it."""
+    def result(self, document: Mapping[str, Any] | list[Any], text: Callable[[], str | Iterator[str]]) -> None:
+        """Print the result: the document, or what `text` makes of it, whole or in pieces that end a line."""
         if self.as_json:
             # piece by piece: a document may be larger than memory
             json.dump(document, sys.stdout, indent=2, default=str, ensure_ascii=False)
             print()
         else:
-            print(text().rstrip("\n"))
+            told = text()
+            for piece in [told] if isinstance(told, str) else told:
+                print(piece.rstrip("\n"))
 
     def progress(self, message: str, share: float | None = None) -> None:
         """Say what is going on, and which share of it is done."""

@@ -113,5 +113,5 @@ def audit(
 
 def _finish(out: Output, outcome: Any, verbose: bool) -> None:
     out.progress_done()
-    out.result(outcome.document(), lambda: outcome.text(verbose))
+    out.result(outcome.document(), lambda: outcome.lines(verbose))
     raise typer.Exit(outcome.exit_code)

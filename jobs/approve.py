@@ -81,10 +81,11 @@ def decide(
 
     Raises:
         Refused: proposer and approver are the same person, and the policy wants two.
-        ConfigError: nothing matches, or there is no such gate.
+        ConfigError: nothing matches, there is no such gate, or an earlier decision cannot be read.
     """
     policy = publication.rules.approval.rules()
     proposal = publication.proposal()
+    publication.decisions()  # one that cannot be read is told before another is written
     if decision == "approve" and proposal is not None:
         policy.check_approver(proposal["proposed_by"], by)
     unknown = sorted(set(release) - set(GATES))

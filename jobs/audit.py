@@ -74,7 +74,10 @@ class AuditLog:
             head: the hash of the last record as somebody wrote it down; it must be in the log.
         """
         problems: list[str] = []
-        seq, previous, known = 0, _START, {_START}
+        # before the log is read: a record that is added meanwhile is no end that is missing
+        anchor = self._anchor()
+        missing = {hash for hash in (head, anchor and anchor["hash"]) if hash is not None} - {_START}
+        seq, previous = 0, _START
         for place, line in enumerate(self._lines(), 1):
             record = _parsed(line)
             if record is None:
@@ -85,18 +88,14 @@ class AuditLog:
             elif record["prev"] != previous:
                 problems.append(f"record {record['seq']}: does not follow record {seq}; removed or inserted between")
             seq, previous = record["seq"], record["hash"]
-            known.add(previous)
-        problems += self._anchor_problems(seq, known, head)
-        return Audited(seq, previous, tuple(problems))
-
-    def _anchor_problems(self, seq: int, known: set[str], head: str | None) -> Iterator[str]:
-        anchor = self._anchor()
+            missing.discard(previous)
         if anchor is None and seq:
-            yield f"no {self._head_path}: nothing says where the log ends"
-        elif anchor is not None and anchor["hash"] not in known:
-            yield f"record {anchor['seq']} is missing, the log ends at {seq}; cut off"
-        if head is not None and head not in known:
-            yield f"no record has the hash {head[:16]}…"
+            problems.append(f"no {self._head_path}: nothing says where the log ends")
+        elif anchor is not None and anchor["hash"] in missing:
+            problems.append(f"record {anchor['seq']} is missing, the log ends at {seq}; cut off")
+        if head is not None and head in missing:
+            problems.append(f"no record has the hash {head[:16]}…")
+        return Audited(seq, previous, tuple(problems))
 
     @property
     def _path(self) -> str:
@@ -114,11 +113,15 @@ class AuditLog:
     def _head_path(self) -> str:
         return filesystem.join(self.root, "audit", "head.json")
 
-    def _lines(self) -> list[str]:
+    def _lines(self) -> Iterator[str]:
+        """The lines, one by one; only a line feed ends one, as a note may have anything else that breaks lines."""
         if self._remote:
-            paths = filesystem.list_files(filesystem.join(self.root, "audit", "records"))
-            return [_text(path).rstrip("\n") for path in paths]
-        return _text(self._path).splitlines() if filesystem.exists(self._path) else []
+            for path in filesystem.list_files(filesystem.join(self.root, "audit", "records")):
+                yield _text(path)
+        elif filesystem.exists(self._path):
+            with filesystem.open_read(self._path) as file:
+                for line in file:
+                    yield line.decode(errors="replace")
 
     def _anchor(self) -> dict[str, Any] | None:
         if not filesystem.exists(self._head_path):

@@ -102,9 +102,19 @@ class Publication:
         return self._json("plan.json")
 
     def decisions(self) -> list[tuple[dict[str, Any], str]]:
-        """What was approved, rejected and let go, in the order in which it was, and the files of the ids meant."""
+        """What was approved, rejected and let go, in the order in which it was, and the files of the ids meant.
+
+        Raises `ConfigError` where a decision has no such file: an older version wrote its ids elsewhere.
+        """
         paths = filesystem.list_files(self._at("decisions"))
-        return [(read_document(path), ids_of(path)) for path in paths if path.endswith(".json")]
+        found = [path for path in paths if path.endswith(".json")]
+        for path in found:
+            if ids_of(path) not in paths:
+                raise ConfigError(
+                    f"{path}: a decision of an older version, without {ids_of(path).rsplit('/', 1)[-1]}, cannot be "
+                    "read; nothing was sent: move it out of there, and decide again what it says"
+                )
+        return [(read_document(path), ids_of(path)) for path in found]
 
     def decide(self, name: str, record: Mapping[str, Any], ids: Iterable[pa.Table]) -> None:
         """Write a decision down: the ids (`correction_id`) first, as the record makes it count."""

@@ -81,20 +81,17 @@ class Published:
             "trouble": list(outcome.trouble),
         }
 
-    def text(self, verbose: bool = False) -> str:
-        """The same for people."""
-        return "\n".join(self._lines(verbose))
-
-    def _lines(self, verbose: bool) -> Iterator[str]:
+    def lines(self, verbose: bool = False) -> Iterator[str]:
+        """The same for people; all of many corrections are a table a piece."""
         outcome = self.outcome
-        shown = len(outcome.corrections) if verbose else _SHOWN
         number = len(outcome.corrections)
         if number:
             became = "went out" if outcome.applied else "would be sent"
             yield f"{outcome.run_id}: {_count(number, 'correction')} {became}"
-            yield text.table(_rows(outcome.corrections.head(shown)), list(_COLUMNS))
-            if number > shown:
-                yield f"… and {number - shown:,} more (-v shows all)"
+            for rows in outcome.corrections.pieces() if verbose else [outcome.corrections.head(_SHOWN)]:
+                yield text.table(_rows(rows), list(_COLUMNS))
+            if number > _SHOWN and not verbose:
+                yield f"… and {number - _SHOWN:,} more (-v shows all)"
         else:
             yield f"{outcome.run_id}: nothing {'was left to send' if outcome.applied else 'to send'}"
         for verdict in outcome.verdicts:
@@ -185,7 +182,7 @@ def audit(path: Path, action: str, head: str | None) -> list[dict[str, Any]] | d
         return asdict(log.verify(head))
     if action != "list" or head is not None:
         raise ConfigError("usage: recon audit [list] | recon audit verify [--head HASH]")
-    return list(log.records())
+    return OneByOne(log.records)
 
 
 def audit_text(found: list[dict[str, Any]] | dict[str, Any]) -> str:

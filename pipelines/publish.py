@@ -69,20 +69,20 @@ class Wave:
         name = f"{self.pair}.wave-{self.number:03d}.batch-{batch:06d}.parquet"
         return filesystem.join(self.directory, "receipts", name)
 
-    def batches(self) -> int:
-        """How many there are."""
+    def footer(self) -> pq.FileMetaData:
+        """What says where its batches are: longer than a small batch, the more of them there are."""
         with filesystem.open_read(self.path) as file:
-            return int(pq.ParquetFile(file).num_row_groups)
+            return pq.read_metadata(file)
 
     def unanswered(self) -> list[int]:
         """The batches that have no receipts."""
         have = set(filesystem.list_files(filesystem.join(self.directory, "receipts")))
-        return [batch for batch in range(self.batches()) if self.receipts_of(batch) not in have]
+        return [batch for batch in range(self.footer().num_row_groups) if self.receipts_of(batch) not in have]
 
-    def read(self, batch: int) -> pa.Table:
+    def read(self, batch: int, footer: pq.FileMetaData) -> pa.Table:
         """The corrections of a batch."""
         with filesystem.open_read(self.path) as file:
-            return pq.ParquetFile(file).read_row_group(batch, use_threads=False)
+            return pq.ParquetFile(file, metadata=footer).read_row_group(batch, use_threads=False)
 
 
 @dataclass(frozen=True)
@@ -145,10 +145,11 @@ def send_lane(lane: Lane, progress: Callable[[int], None] = lambda done: None) -
     try:
         sink = lane.wave.target.open()
         try:
+            footer = lane.wave.footer()
             for done, batch in enumerate(lane.batches, 1):
                 began = time.monotonic()
                 lock.check(lane.lock, lane.token)
-                corrections = lane.wave.read(batch)
+                corrections = lane.wave.read(batch, footer)
                 receipts = send_batch(sink, corrections, lambda: lane.clock or datetime.now(UTC))
                 write_rows(lane.wave.receipts_of(batch), [receipts])
                 progress(done)

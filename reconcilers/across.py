@@ -12,7 +12,9 @@ from reconcilers.database import session
 from reconcilers.kits import Kits
 from reconcilers.schemas import TEXT
 
-_SQL = (Path(__file__).parent / "sql" / "across.sql").read_text(encoding="utf-8")
+_SQL = Path(__file__).parent / "sql"
+_ACROSS = (_SQL / "across.sql").read_text(encoding="utf-8")
+_TOLD = (_SQL / "told_causes.sql").read_text(encoding="utf-8")
 
 
 def causes_across(
@@ -31,7 +33,7 @@ def causes_across(
         con.register("document", documents)
         con.register("alias", _aliases(aliases))
         con.register("kit", (kits or Kits({})).table())
-        return con.sql(_SQL).to_arrow_table()
+        return con.sql(_ACROSS).to_arrow_table()
 
 
 def with_causes(breaks: pa.Table, found: pa.Table) -> pa.Table:
@@ -39,30 +41,7 @@ def with_causes(breaks: pa.Table, found: pa.Table) -> pa.Table:
     with session(threads=1) as con:
         con.register("breaks", breaks)
         con.register("found", found)
-        told = con.sql(
-            """
-            with added as (
-                select
-                    sku, location,
-                    list(
-                        {'reason': reason, 'quantity': quantity::varchar, 'evidence': evidence} order by evidence
-                    ) as causes
-                from found group by sku, location
-            )
-            select b.* replace (
-                if(
-                    a.causes is null,
-                    b.causes,
-                    to_json(a.causes || list_filter(
-                        from_json(b.causes, '[{"reason": "VARCHAR", "quantity": "VARCHAR", "evidence": "VARCHAR"}]'),
-                        lambda c: not list_contains(a.causes, c)
-                    ))::varchar
-                ) as causes
-            )
-            from breaks b left join added a using (sku, location)
-            """
-        )
-        return told.to_arrow_table().cast(breaks.schema)
+        return con.sql(_TOLD).to_arrow_table().cast(breaks.schema)
 
 
 def _aliases(aliases: Sequence[Alias]) -> pa.Table:

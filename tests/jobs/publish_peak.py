@@ -1,7 +1,7 @@
 """The peak memory of publishing a run: `python publish_peak.py CONFIG…`, a line each: MiB, and how many were sent.
 
-Everything is imported once; the run `run` of each is published in a fork, told as JSON, and looked at as the next
-run does. The peak of a fork begins with what it has of its parent.
+Everything is imported once; the run `run` of each is published in a fork, told as JSON and as text, and looked at
+as the next run does. The peak of a fork begins with what it has of its parent.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def main(config: Path) -> None:
     outcome = publish.apply(publication, "ann", lambda *_: None)
     with Path(os.devnull).open("w") as nowhere:
         json.dump(Published(outcome).document(), nowhere, default=str)
+        nowhere.writelines(Published(outcome).lines(verbose=True))
     for _ in events_of(publication.workspace, "shop", profile("storefront.available"), 4, datetime.now(UTC)):
         pass
     status = Path("/proc/self/status").read_text()

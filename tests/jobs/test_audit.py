@@ -43,6 +43,15 @@ def test_a_log_that_nobody_touched_is_whole(log):
     assert log.verify(found.head).problems == ()
 
 
+@pytest.mark.parametrize("sign", ["\u2028", "\x85", "\r", "\n"])
+def test_a_note_may_have_whatever_breaks_lines_elsewhere(log, sign):
+    log.append("approve", "bob", "run-4", {"note": f"counted{sign}both"})
+    log.append("publish", "ann", "run-4", {})
+    found = log.verify()
+    assert (found.records, found.problems) == (6, ())
+    assert [r["evidence"].get("note") for r in log.records()][4:] == [f"counted{sign}both", None]
+
+
 def test_an_empty_log_is_whole(tmp_path):
     assert AuditLog(str(tmp_path)).verify().problems == ()
 

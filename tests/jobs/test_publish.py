@@ -310,6 +310,29 @@ def test_approving_before_anything_is_proposed_does_not_get_round_four_eyes(tmp_
     assert publish.apply(run, "ann", silent).exit_code == 0
 
 
+def test_a_decision_of_an_older_version_is_told_before_anything_is_done(tmp_path, shop):
+    rows = [correction("run-1", 1, 10, 2), correction("run-1", 2, 10, 7)]
+    run = a_run(tmp_path, shop, rows, publish={"gates": OPEN})
+    decide(run, "reject", "bob", "recount first", only=["S2"])
+    (record,) = Path(run.place, "decisions").glob("*.json")
+    record.with_suffix(".parquet").unlink()
+    old = {**json.loads(record.read_text()), "corrections": ["run-1-2"]}
+    record.write_text(json.dumps(old))
+    for attempt in (
+        lambda: publish.preview(run),
+        lambda: publish.apply(run, "ann", silent),
+        lambda: decide(run, "reject", "bob", "again"),
+    ):
+        with pytest.raises(ConfigError, match=f"{record.name}: a decision of an older version.* decide again"):
+            attempt()
+    assert numbers(shop) == [10, 10]
+    assert [path.name for path in record.parent.iterdir()] == [record.name]
+    record.rename(tmp_path / record.name)
+    decide(run, "reject", "bob", "recount first", only=["S2"])
+    assert publish.apply(run, "ann", silent).exit_code == 0
+    assert numbers(shop) == [2, 10]
+
+
 def test_what_nobody_proposed_cannot_be_decided(tmp_path, shop):
     run = a_run(tmp_path, shop, [correction("run-1", 1, 10, 2)])
     with pytest.raises(ConfigError, match="'S9' is no correction"):
