@@ -138,7 +138,7 @@ def test_what_did_not_take_effect_is_listed_with_its_reason(tmp_path, shop):
     told = [("S1", "STALE", "shows 9, not 10, and no feed of orders says why")]
     told += [("S2", "REJECTED", "no such SKU at this location")]
     assert [(row["sku"], row["status"], row["message"]) for row in done.document()["refused"]] == told
-    lines = done.text().splitlines()
+    lines = "\n".join(done.lines()).splitlines()
     for sku, status, message in told:
         assert f"{PAIR}  {sku}   web       {status:8}  {message}" in lines
 
