@@ -232,6 +232,8 @@ def _variables(pair: Pair) -> dict[str, object]:
         "as_of_hi_a": pair.a.latest,
         "as_of_b": pair.b.earliest,
         "as_of_hi_b": pair.b.latest,
+        "watermark_a": pair.a.watermark,
+        "watermark_b": pair.b.watermark,
         "absent_a": pair.a.absent,
         "absent_b": pair.b.absent,
         "a_clamps": pair.a.profile.clamps_at_zero,

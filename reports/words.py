@@ -50,7 +50,7 @@ CLASSES: dict[Class, Words] = {
     Class.EVENTS_INCOMPLETE: Words(
         "feed too short",
         "for which an event feed ends too early",
-        "An event feed ends before the number was read: bring the feed up to date and run again.",
+        "An event feed ends too early to judge it: bring the feed up to date and run again.",
     ),
     Class.MISSING_IN_A: Words(
         "missing in the target",

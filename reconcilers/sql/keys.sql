@@ -24,6 +24,7 @@ select
     sum(if(cut_off, 0, misposted))::quantity as misposted,
     sum(overposted)::quantity as overposted,
     count(*) filter (cut_off) as cut_off,
+    bool_or(untold) as has_untold,
     sum(since_b)::quantity as since_b,
     sum(since_a)::quantity as since_a,
     any_value(d.has_conflict) as has_conflict,

@@ -28,6 +28,7 @@ with key as (
         l.misposted,
         l.overposted,
         coalesce(l.cut_off, 0) as cut_off,
+        getvariable('events_incomplete') or coalesce(l.has_untold, false) as is_incomplete,
         l.document_reason is not null as has_document,
         coalesce(l.has_conflict, false) as has_conflict,
         coalesce(l.has_late, false) as has_late,
@@ -43,7 +44,7 @@ judged as (
             when quantity_a is null and quantity_b is null then 'UNKNOWN'
             when quantity_a is null then 'MISSING_IN_A'
             when quantity_b is null then 'MISSING_IN_B'
-            when getvariable('events_incomplete') then 'EVENTS_INCOMPLETE'
+            when is_incomplete then 'EVENTS_INCOMPLETE'
             when unexplained_lo < unexplained_hi
                 and unexplained_lo <= tolerance(quantity_a, predicted_a, quantity_b, absolute, relative)
                 and unexplained_hi >= -tolerance(quantity_a, predicted_a, quantity_b, absolute, relative)

@@ -146,5 +146,10 @@ select
         when 'a' then not opened_a
         when 'b' then not opened_b
         else opened_a <> opened_b and kind_a is not null and kind_b is not null
-    end as cut_off
+    end as cut_off,
+    -- But what one side counts after the other's feed ends may have begun meanwhile: that step is not told yet.
+    cut_off and coalesce(case getvariable('opens_first')
+        when 'a' then first_b > getvariable('watermark_a')
+        when 'b' then first_a > getvariable('watermark_b')
+    end, false) as untold
 from folded;
