@@ -71,7 +71,7 @@ dated as (
     select
         *,
         reason_now in ('CANCEL_AFTER_SHIP', 'SUBSTITUTED', 'RESTOCK_TWICE', 'DUPLICATE_EVENT')
-            or (reason_now = 'CANCEL_NOT_PROPAGATED' and shipped > placed - cancelled) as terminal,
+            or (reason_now = 'CANCEL_NOT_PROPAGATED' and placed > 0 and shipped > placed - cancelled) as terminal,
         reason_now in ('CANCEL_AFTER_SHIP', 'CANCEL_NOT_PROPAGATED') as by_cancel,
         abs(counted_a) > abs(counted_b) as a_is_ahead,
         case when by_cancel then 'CANCEL' when a_is_ahead then kind_a else kind_b end as kind,
