@@ -27,7 +27,7 @@ from reports.comparison import ComparisonReport, SideReport
 
 #: DuckDB goes to disk beyond so many MB, and so many more for each value column after the first, so that two files
 #: of any length are compared in bounded memory. A join sets aside more than it takes: for 10 million rows a side,
-#: which take 1 GB, it must be so much on 2 to 8 cores; with less it goes to disk, and takes more time and memory.
+#: which take 1 GB, it must be so much with 2 to 8 threads; with less it goes to disk, and takes more time and memory.
 MEMORY, MEMORY_A_COLUMN = 1500, 60
 
 #: What the differences may be written as, by the end of the file's name. Keys are all different: looking for a
