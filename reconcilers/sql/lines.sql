@@ -68,13 +68,19 @@ folded as (
         -- postings that may or may not be inside: each is one alternative
         sum(least(0, case side when 'a' then -change else change end)) filter (in_doubt) as doubt_lo,
         sum(greatest(0, case side when 'a' then -change else change end)) filter (in_doubt) as doubt_hi,
-        -- transfers and receipts: the document's quantity is the expectation
+        -- transfers and receipts: the document's quantity is the expectation, in however many parts it is posted
         max(document_quantity) as document_quantity,
-        sum(quantity) filter (side = 'a') as posted_a,
-        sum(quantity) filter (side = 'b') as posted_b,
+        greatest(
+            sum(quantity) filter (side = 'a' and kind <> 'XFER_IN'), sum(quantity) filter (side = 'a' and kind = 'XFER_IN')
+        ) as posted_a,
+        greatest(
+            sum(quantity) filter (side = 'b' and kind <> 'XFER_IN'), sum(quantity) filter (side = 'b' and kind = 'XFER_IN')
+        ) as posted_b,
+        sum(change) filter (side = 'a') as moved_a,
+        sum(change) filter (side = 'b') as moved_b,
         -- both legs of a transfer inside one pool have the sign 0: together they move nothing
-        max(coefficient) filter (side = 'a' and inside) + min(coefficient) filter (side = 'a' and inside) as sign_a,
-        max(coefficient) filter (side = 'b' and inside) + min(coefficient) filter (side = 'b' and inside) as sign_b,
+        sign(max(coefficient) filter (side = 'a') + min(coefficient) filter (side = 'a')) as sign_a,
+        sign(max(coefficient) filter (side = 'b') + min(coefficient) filter (side = 'b')) as sign_b,
         -- quantities of the line so far, whether or not the number reacts to them
         sum(quantity) filter (kind = 'PLACE' and side = 'a' and known and not is_duplicate) as placed_a,
         sum(quantity) filter (kind = 'PLACE' and side = 'b' and known and not is_duplicate) as placed_b,
@@ -110,17 +116,20 @@ select
     sku, location, ref, family,
     -- The document of a transfer or receipt: what it says, else what the authority posted.
     coalesce(document_quantity, posted_b, posted_a) as stated,
-    case when by_document and change_a is not null then sign(sign_a) * stated else coalesce(change_a, 0) end
-        as counted_a,
-    case when by_document and change_b is not null then sign(sign_b) * stated else coalesce(change_b, 0) end
-        as counted_b,
-    -- what the numbers contain beyond that, and nobody expects
-    case when by_document then coalesce(change_a - counted_a, 0) - coalesce(change_b - counted_b, 0) else 0 end
-        as misposted,
-    case when by_document
-        then coalesce(abs(change_a) - abs(counted_a), 0) + coalesce(abs(change_b) - abs(counted_b), 0)
-        else 0
-    end as overposted,
+    if(sign_a < 0, -1, 1) as way_a,
+    if(sign_b < 0, -1, 1) as way_b,
+    -- What was posted beyond the document (below zero: is missing), and nobody expects: of all postings, as a part
+    -- that comes later makes up for what is short; but no more than the number has of it already.
+    if(by_document and change_a is not null,
+        least(way_a * moved_a - abs(sign_a) * stated, greatest(0, way_a * change_a - abs(sign_a) * stated)), 0)
+        as overposted_a,
+    if(by_document and change_b is not null,
+        least(way_b * moved_b - abs(sign_b) * stated, greatest(0, way_b * change_b - abs(sign_b) * stated)), 0)
+        as overposted_b,
+    overposted_a + overposted_b as overposted,
+    way_a * overposted_a - way_b * overposted_b as misposted,
+    coalesce(change_a, 0) - way_a * overposted_a as counted_a,
+    coalesce(change_b, 0) - way_b * overposted_b as counted_b,
     coalesce(duplicate_a, 0) - coalesce(duplicate_b, 0) as duplicated,
     coalesce(now_a, 0) as now_a,
     coalesce(now_b, 0) as now_b,

@@ -200,6 +200,16 @@ def received(c: Clerk) -> Story:
     return c.told(due_a=shop + 24, due_b=at + 24)
 
 
+def received_in_parts(c: Clerk) -> Story:
+    """Two pallets of one delivery: the authority books it whole, the shop each as it is unpacked."""
+    at, first, second = c.hour(200, 238), c.rng.randint(1, 20), c.rng.randint(1, 20)
+    shop = at + c.hour(0.2, 1)
+    c.post("RECEIPT", first + second, None, at, document=first + second)
+    c.post("RECEIPT", first, shop, document=first + second)
+    c.post("RECEIPT", second, c.hour(shop, 239.9), document=first + second)
+    return c.told(due_a=shop + 24, due_b=at + 24)
+
+
 def adjusted(c: Clerk) -> Story:
     """Broken or found: the authority books it, the shop follows."""
     at, quantity = c.hour(0, 238), c.rng.choice([-3, -1, 1, 4])
@@ -226,7 +236,8 @@ def moved_in(c: Clerk) -> Story:
 
 
 HEALTHY: tuple[Callable[[Clerk], Story], ...] = (
-    order, order, order, cancelled, returned, scrapped, refunded, held, received, adjusted, sold_in_store, moved_in,
+    order, order, order, cancelled, returned, scrapped, refunded, held, received, received_in_parts, adjusted,
+    sold_in_store, moved_in,
 )  # fmt: skip
 
 
