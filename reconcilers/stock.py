@@ -127,7 +127,7 @@ def reconcile_bucket(
         _prepare(con, inputs, pair, run)
         con.register("previous", closed_schema().empty_table() if previous is None else previous)
         for step in ("postings", "lines", "documents", "keys"):
-            con.execute(_SQL[step])
+            _run(con, step)
         shown = con.sql("from shown").to_arrow_table()
         settled = shown.filter(shown["settled"])
         con.register("settled", settled)
@@ -135,7 +135,7 @@ def reconcile_bucket(
         judged = _shared(con.sql(_SQL["levels"]).to_arrow_table(), pair)
         con.register("level", judged)
         _hint(con, pair)
-        con.execute(_SQL["breaks"])
+        _run(con, "breaks")
         columns = levels_schema(pair.scale).names
         return Reconciled(
             levels=pa.concat_tables([judged.select(columns), _shared(_matched(settled, pair), pair)]),
@@ -145,6 +145,18 @@ def reconcile_bucket(
             corrections=_result(con, "correction", corrections_schema(pair.scale)),
             tally=_result(con, "tally", tally_schema()),
         )
+
+
+def _run(con: duckdb.DuckDBPyConnection, step: str) -> None:
+    """Execute the statements of one step."""
+    for statement in _parsed(step):
+        con.execute(statement)
+
+
+@cache
+def _parsed(step: str) -> tuple[duckdb.Statement, ...]:
+    """The statements of one step, parsed once: for every bucket anew, that is a sixth of what a small bucket takes."""
+    return tuple(duckdb.extract_statements(_SQL[step]))
 
 
 def _matched(settled: pa.Table, pair: Pair) -> pa.Table:
@@ -162,15 +174,15 @@ def _hint(con: duckdb.DuckDBPyConnection, pair: Pair) -> None:
         "create temp table hint (sku varchar, location varchar, quantity quantity, reason varchar, evidence varchar)"
     )
     if pair.own_kinds:
-        con.execute(_SQL["slips"])
+        _run(con, "slips")
         return
     odd = "select count(*) from level where reason = 'UNEXPLAINED' having count(*) >= getvariable('several')"
     if not con.execute(odd).fetchall():
         return
     con.register("number_kind", _number_kinds())
-    con.execute(_SQL["suspicions"])
+    _run(con, "suspicions")
     if con.execute("from suspicion").fetchall():
-        con.execute(_SQL["hints"])
+        _run(con, "hints")
 
 
 @cache

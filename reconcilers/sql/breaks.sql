@@ -103,7 +103,7 @@ create or replace temp table selling as
 select
     sku, location,
     sum(quantity) / any_value(days) as sold_a_day
-from posting
+from event
 semi join (from unmatched where class in ('BREAK', 'CONFLICT', 'LATE')) using (sku, location)
 cross join (
     select least(7.0, greatest(1.0, epoch(getvariable('now') - min(posted_at)) / 86400)) as days from event
