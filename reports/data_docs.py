@@ -7,6 +7,7 @@ six hosts, and a picture that counts views. What is shown is its result and noth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -73,7 +74,9 @@ def index(history: Iterable[Mapping[str, Any]], run_id: str) -> str:
     )  # fmt: skip
 
 
+@cache
 def _environment() -> Environment:
+    """The templates; each is compiled once in a process."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -58,7 +59,9 @@ def render_comparison(report: ComparisonReport) -> str:
     )
 
 
+@cache
 def _environment() -> Environment:
+    """The templates; each is compiled once in a process."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
