@@ -132,7 +132,7 @@ def reconcile_bucket(
         settled = shown.filter(shown["settled"])
         con.register("settled", settled)
         con.register("unsettled", shown.filter(pc.invert(shown["settled"])))
-        judged = _shared(con.sql(_SQL["levels"]).to_arrow_table(), pair)
+        judged = _shared(con.sql(*_parsed("levels")).to_arrow_table(), pair)
         con.register("level", judged)
         _hint(con, pair)
         _run(con, "breaks")

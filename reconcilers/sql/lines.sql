@@ -116,16 +116,16 @@ select
     sku, location, ref, family,
     -- The document of a transfer or receipt: what it says, else what the authority posted.
     coalesce(document_quantity, posted_b, posted_a) as stated,
+    sign_a * stated as due_a,
+    sign_b * stated as due_b,
     if(sign_a < 0, -1, 1) as way_a,
     if(sign_b < 0, -1, 1) as way_b,
     -- What was posted beyond the document (below zero: is missing), and nobody expects: of all postings, as a part
     -- that comes later makes up for what is short; but no more than the number has of it already.
     if(by_document and change_a is not null,
-        least(way_a * moved_a - abs(sign_a) * stated, greatest(0, way_a * change_a - abs(sign_a) * stated)), 0)
-        as overposted_a,
+        least(way_a * (moved_a - due_a), greatest(0, way_a * (change_a - due_a))), 0) as overposted_a,
     if(by_document and change_b is not null,
-        least(way_b * moved_b - abs(sign_b) * stated, greatest(0, way_b * change_b - abs(sign_b) * stated)), 0)
-        as overposted_b,
+        least(way_b * (moved_b - due_b), greatest(0, way_b * (change_b - due_b))), 0) as overposted_b,
     overposted_a + overposted_b as overposted,
     way_a * overposted_a - way_b * overposted_b as misposted,
     coalesce(change_a, 0) - way_a * overposted_a as counted_a,
