@@ -7,14 +7,11 @@ six hosts, and a picture that counts views. What is shown is its result and noth
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from expectations import results
 from expectations.listing import ORIGIN
-from reports.html import TEMPLATES
+from reports.html import environment
 from reports.text import printable
 
 #: Most important first.
@@ -33,7 +30,7 @@ def page(result: Any, title: str, subtitle: str) -> str:
         (_expectation(each, row) for each, row in zip(result.results, results.rows(result), strict=True)),
         key=lambda row: (row["state"] == "met", _ORDER.get(row["severity"], 3)),
     )
-    return _environment().get_template("data_docs.html.j2").render(
+    return environment().get_template("data_docs.html.j2").render(
         title=title,
         subtitle=subtitle,
         suite=result.suite_name,
@@ -69,23 +66,9 @@ def index(history: Iterable[Mapping[str, Any]], run_id: str) -> str:
             cell["state"] = _worst(cell["states"])
     now = [row for row in kept if row["run_id"] == run_id and not row["success"]]
     now.sort(key=lambda row: _ORDER.get(row["severity"], 3))
-    return _environment().get_template("data_docs_index.html.j2").render(
+    return environment().get_template("data_docs_index.html.j2").render(
         run_id=run_id, runs=runs, cells=cells, failed=now, states=_STATES, failed_state=_failed
     )  # fmt: skip
-
-
-@cache
-def _environment() -> Environment:
-    """The templates; each is compiled once in a process."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["printable"] = printable
-    return environment
 
 
 def _expectation(each: Any, row: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ def render(report: Report) -> str:
     """The report as HTML text."""
     icon, status = STATUS[report.status]
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -47,7 +47,7 @@ def render(report: Report) -> str:
 def render_comparison(report: ComparisonReport) -> str:
     """The report of a comparison of records as HTML text."""
     return (
-        _environment()
+        environment()
         .get_template("comparison.html.j2")
         .render(
             report=report,
@@ -60,9 +60,9 @@ def render_comparison(report: ComparisonReport) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    """The templates; each is compiled once in a process."""
-    environment = Environment(
+def environment() -> Environment:
+    """The templates of every page; each is compiled once in a process."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -85,8 +85,8 @@ def _environment() -> Environment:
         said,
         verdict_text,
     )
-    environment.filters |= {each.__name__: each for each in filters}
-    return environment
+    made.filters |= {each.__name__: each for each in filters}
+    return made
 
 
 def when(value: datetime | None) -> str:
