@@ -8,6 +8,7 @@ writes the manifest. Whatever happens before that leaves nothing that counts as 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -300,16 +301,29 @@ def _begun(request: CaptureRequest, source: Source, plan: Plan, workspace: str, 
 
 
 def _finished(taken: _Taken, now: datetime) -> Snapshot:
-    """Add up the splits, write the manifest, and only then let the source forget what it gave."""
+    """Write the manifest, and only then let the source forget what it gave."""
     request, source = taken.request, taken.source
     plan = source.settled(taken.plan) if isinstance(source, Settling) else taken.plan
+    manifest = _manifest(taken, plan, now)
+    shape = snapshots.fingerprint(Snapshot(taken.directory, manifest).schema)
+    snapshot = snapshots.write_manifest(taken.directory, replace(manifest, schema_fingerprint=shape))
+    if isinstance(source, Tap):
+        try:
+            source.captured()
+        except Unreachable as error:
+            _LOG.warning("%s: what is captured may come again, and will be known by its id: %s", request.name, error)
+    return snapshot
+
+
+def _manifest(taken: _Taken, plan: Plan, now: datetime) -> Manifest:
+    """The splits added up; what shape their rows have is known only with it."""
+    request = taken.request
     results = [_result(taken.directory, number) for number in range(len(plan.splits))]
-    reasons: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     for result in results:
-        for reason, count in result.reject_reasons.items():
-            reasons[reason] = reasons.get(reason, 0) + count
+        reasons.update(result.reject_reasons)
     as_of, as_of_hi = _as_of(request, plan, results, now)
-    manifest = Manifest(
+    return Manifest(
         snapshot_id=taken.snapshot_id,
         system=request.system,
         dataset=request.dataset,
@@ -325,7 +339,7 @@ def _finished(taken: _Taken, now: datetime) -> Snapshot:
         rows_kept=sum(result.rows_kept for result in results),
         rows=sum(part.rows for result in results for part in result.files),
         rejected=sum(reasons.values()),
-        reject_reasons=reasons,
+        reject_reasons=dict(reasons),
         sum_quantity=str(sum((Decimal(result.sum_quantity) for result in results), Decimal(0))),
         scale=request.mapping.scale,
         buckets=taken.buckets,
@@ -338,15 +352,6 @@ def _finished(taken: _Taken, now: datetime) -> Snapshot:
         incremental=plan.incremental,
         bucketed_by=BUCKET_KEY if isinstance(request.mapping, RecordsMapping) else snapshots.SKU,
     )
-    shape = snapshots.fingerprint(Snapshot(taken.directory, manifest).schema)
-    manifest = replace(manifest, schema_fingerprint=shape)
-    snapshot = snapshots.write_manifest(taken.directory, manifest)
-    if isinstance(source, Tap):
-        try:
-            source.captured()
-        except Unreachable as error:
-            _LOG.warning("%s: what is captured may come again, and will be known by its id: %s", request.name, error)
-    return snapshot
 
 
 def _as_of(
