@@ -14,6 +14,7 @@ from jobs import publish_plan
 from jobs.audit import AuditLog
 from jobs.publication import Publication, State
 from pipelines.queries import Queries
+from reconcilers.approvals import Policy
 from reconcilers.errors import ConfigError, Refused
 from reconcilers.gates import GATES
 from reconcilers.schemas import outgoing_schema
@@ -84,13 +85,7 @@ def decide(
         ConfigError: nothing matches, there is no such gate, or an earlier decision cannot be read.
     """
     policy = publication.rules.approval.rules()
-    proposal = publication.proposal()
-    publication.decisions()  # one that cannot be read is told before another is written
-    if decision == "approve" and proposal is not None:
-        policy.check_approver(proposal["proposed_by"], by)
-    unknown = sorted(set(release) - set(GATES))
-    if unknown:
-        raise ConfigError(f"no gate {unknown[0]!r}; there are: {', '.join(GATES)}")
+    _check(publication, policy, decision, by, release)
     at = datetime.now(UTC)
     with publication.fates() as ask, publish_plan.planned(publication, publication.now) as plan:
         ask.show("planned", [plan.path], outgoing_schema(publication.config.decimals))
@@ -107,6 +102,19 @@ def decide(
         AuditLog(publication.workspace.root).append(decision, by, publication.run_id, evidence)
         _tell(publication, ask, decision, note)
     return Decision(decision, number, tuple(release))
+
+
+def _check(
+    publication: Publication, policy: Policy, decision: Literal["approve", "reject"], by: str, release: Collection[str]
+) -> None:
+    """Whether this person may decide so, before anything is written."""
+    proposal = publication.proposal()
+    publication.decisions()  # one that cannot be read is told before another is written
+    if decision == "approve" and proposal is not None:
+        policy.check_approver(proposal["proposed_by"], by)
+    unknown = sorted(set(release) - set(GATES))
+    if unknown:
+        raise ConfigError(f"no gate {unknown[0]!r}; there are: {', '.join(GATES)}")
 
 
 def _choose(publication: Publication, ask: Queries, only: Collection[str]) -> dict[str, int]:
